@@ -1,0 +1,108 @@
+# Copyright: vaultwire contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters: thin shells over the pure functions of the layout model and the settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.vaultwire.stack.plugins.module_utils import _proxy, _settings
+from ansible_collections.vaultwire.stack.plugins.module_utils._domain import DomainError, parse_domain
+from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
+    LayoutError,
+    LayoutPlan,
+    parse_image_version,
+    parse_version,
+    plan_layout,
+)
+
+Result = t.TypeVar("Result")
+
+
+def _guard(function: t.Callable[..., Result]) -> t.Callable[..., Result]:
+    """Turn the model's own errors into filter errors with the same text."""
+
+    def wrapped(*args: t.Any, **kwargs: t.Any) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except (LayoutError, DomainError) as exc:
+            raise AnsibleFilterError(str(exc)) from exc
+
+    return wrapped
+
+
+def _as_dict(plan: LayoutPlan) -> t.Dict[str, t.Any]:
+    return _plain(dataclasses.asdict(plan))
+
+
+def _plain(value: t.Any) -> t.Any:
+    """Tuples as lists, which is what templates and JSON know."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return value
+
+
+def layout_plan(version: str, layout: str = "auto", **ports: t.Any) -> t.Dict[str, t.Any]:
+    """``'1.28.1' | vaultwire.stack.layout_plan`` -> the LayoutPlan of _layout.py as a dictionary."""
+    return _as_dict(plan_layout(parse_version(version), layout, **ports))
+
+
+def vaultwarden_plan(settings: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
+    """Settings of the role -> the LayoutPlan as a dictionary, with what it means on the host.
+
+    ``listen``: ports taken, ``{name, address, port}``; ``publish``: the same as ``address:host:container``;
+    ``proxy_routes``: rules for a proxy on the same host, ``{match, path, upstream: 'address:port'}``, most specific
+    first; ``server_url``: where the server itself answers;
+    ``secrets_mount``: where the secrets appear in the container.
+    """
+    plan = _settings.plan_for(settings)
+    listen = _settings.listening(settings)
+    upstream = {entry["name"]: f"{_settings.url_host(entry['address'])}:{entry['port']}" for entry in listen}
+    return {
+        **_as_dict(plan),
+        "listen": listen,
+        "publish": _settings.published(settings),
+        "proxy_routes": [
+            {"match": route.match, "path": route.path, "upstream": upstream[route.upstream]} for route in plan.routes
+        ],
+        "secrets_mount": _settings.SECRETS_MOUNT,
+        "server_url": f"http://{upstream['http']}{plan.base_path}",
+    }
+
+
+def image_reference(version: str, allow_floating: bool = False) -> str:
+    """``'v1.37.2'`` -> ``'1.37.2'``: what follows the colon of an image name."""
+    return parse_image_version(version, allow_floating).reference
+
+
+def is_floating(version: str) -> bool:
+    """Whether a version is a moving tag such as latest."""
+    return parse_image_version(version, allow_floating=True).version is None
+
+
+def vault_domain(url: str, name: str = "vaultwarden_domain") -> t.Dict[str, t.Any]:
+    """``'https://h:8443/vault'`` -> ``{url, host, port, base_path, origin}``; ``name`` is for messages."""
+    return dataclasses.asdict(parse_domain(url, name))
+
+
+class FilterModule:
+    """The filters of this collection."""
+
+    def filters(self) -> t.Dict[str, t.Callable[..., t.Any]]:
+        """Name to function."""
+        return {
+            "layout_plan": _guard(layout_plan),
+            "vaultwarden_plan": _guard(vaultwarden_plan),
+            "vaultwarden_problems": _settings.find_problems,
+            "vaultwarden_environment": _guard(_settings.build_environment),
+            "vaultwarden_secret_files": _settings.secret_files,
+            "image_reference": _guard(image_reference),
+            "is_floating": _guard(is_floating),
+            "reverse_proxy_problems": _proxy.find_problems,
+            "vault_domain": _guard(vault_domain),
+        }

@@ -1,0 +1,117 @@
+# Copyright: vaultwire contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A set of files that changes as one: written, proven by a checker, or put back. Python 3.8 and later."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import typing as t
+
+
+class Wanted(t.NamedTuple):
+    """A file as it should be. ``content`` None means that it should not be there."""
+
+    path: str
+    content: t.Optional[bytes]
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+
+
+class Found(t.NamedTuple):
+    """A file as it was, or ``content`` None where there was none."""
+
+    content: t.Optional[bytes]
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+
+
+class Limit(t.NamedTuple):
+    """A number in a configuration file that must be at least ``minimum``.
+
+    Where the directive is missing it is added before the first line that matches ``before``.
+    """
+
+    path: str
+    directive: str
+    minimum: int
+    before: str = ""
+
+
+class CheckFailed(Exception):
+    """The checker refused the new files; the old ones are back. The text is what it printed."""
+
+
+def read_file(path: str) -> Found:
+    """A file's content and ownership. Symbolic links are followed, as the program that reads it would."""
+    try:
+        status = os.stat(path)
+        with open(path, "rb") as stream:
+            return Found(stream.read(), status.st_mode & 0o7777, status.st_uid, status.st_gid)
+    except FileNotFoundError:
+        return Found(None)
+
+
+def differs(wanted: Wanted, found: Found) -> bool:
+    """Whether a file has to be written or removed."""
+    if wanted.content is None or found.content is None:
+        return wanted.content is not found.content
+    return (wanted.content, wanted.mode, wanted.uid, wanted.gid) != tuple(found)
+
+
+def write_file(wanted: Wanted) -> None:
+    """Put a file in place in one step; no reader ever sees half of it, and no one a secret in between."""
+    if wanted.content is None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(wanted.path)
+        return
+    path = os.path.realpath(wanted.path)
+    descriptor, temporary = tempfile.mkstemp(prefix=".vaultwire-", dir=os.path.dirname(path))  # made with mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(wanted.content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chown(temporary, wanted.uid, wanted.gid)
+        os.chmod(temporary, wanted.mode)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def apply_checked(changes: t.Sequence[t.Tuple[Wanted, Found]], check: t.Callable[[], t.Optional[str]]) -> None:
+    """Write all changes, ask the checker, and put everything back when it objects or anything fails.
+
+    ``check`` returns None when content, else what it has to say. Raises CheckFailed.
+    """
+    done: t.List[t.Tuple[Wanted, Found]] = []
+    try:
+        for wanted, found in changes:
+            done.append((wanted, found))
+            write_file(wanted)
+        objection = check()
+        if objection is not None:
+            raise CheckFailed(objection)
+    except BaseException:
+        for wanted, found in reversed(done):
+            write_file(Wanted(wanted.path, *found))
+        raise
+
+
+def raise_limit(text: str, limit: Limit) -> str:
+    """The text with the limit's directive at its minimum or above; a higher number is left alone."""
+    pattern = re.compile(rf"^([ \t]*{re.escape(limit.directive)}[ \t]+)(\d+)", re.MULTILINE)
+    found = pattern.search(text)
+    if found:
+        if int(found.group(2)) >= limit.minimum:
+            return text
+        return pattern.sub(rf"\g<1>{limit.minimum}", text, count=1)
+    place = re.search(limit.before, text, re.MULTILINE) if limit.before else None
+    if place is None:
+        return text
+    return f"{text[: place.start()]}{limit.directive} {limit.minimum};\n{text[place.start() :]}"

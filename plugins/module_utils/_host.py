@@ -1,0 +1,174 @@
+# Copyright: vaultwire contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading a host as it is: listening ports, the engine, containers, proxies. Python 3.8 and later, Linux.
+
+Nothing here changes anything. ``Run`` is AnsibleModule.run_command or anything of its shape.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import typing as t
+
+from ._layout import LayoutError, parse_version
+
+Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
+
+_LISTEN = "0A"
+_VERSION_LABEL = "org.opencontainers.image.version"
+_PROXY_COMMANDS = {"nginx": ["nginx", "-v"]}
+
+
+class Listener(t.NamedTuple):
+    """A listening TCP socket: ``address`` is an IP address text, ``process`` the holder's name or empty."""
+
+    address: str
+    port: int
+    process: str
+
+
+def listeners(proc: str = "/proc") -> t.List[Listener]:
+    """All listening TCP sockets of this network namespace."""
+    found: t.Dict[str, t.Tuple[str, int]] = {}
+    for name in ("tcp", "tcp6"):
+        try:
+            with open(f"{proc}/net/{name}", encoding="ascii") as table:
+                rows = table.read().splitlines()[1:]
+        except OSError:
+            continue
+        for fields in (row.split() for row in rows):
+            if fields[3] == _LISTEN:
+                address, _, port = fields[1].partition(":")
+                found[fields[9]] = (_address(address), int(port, 16))
+    holders = _socket_holders(set(found), proc)
+    return sorted(Listener(address, port, holders.get(inode, "")) for inode, (address, port) in found.items())
+
+
+def _address(text: str) -> str:
+    """The kernel's hexadecimal form, words in host byte order, as an address; all zero is 0.0.0.0 or ::."""
+    words = [bytes.fromhex(text[i : i + 8])[::-1] for i in range(0, len(text), 8)]
+    if len(words) == 1:
+        return ".".join(str(byte) for byte in words[0])
+    raw = b"".join(words)
+    if not any(raw):
+        return "::"
+    if raw[:12] == bytes(10) + b"\xff\xff":
+        return ".".join(str(byte) for byte in raw[12:])
+    return ":".join(raw[i : i + 2].hex() for i in range(0, 16, 2))
+
+
+def _socket_holders(inodes: t.Set[str], proc: str) -> t.Dict[str, str]:
+    """Socket inode -> name of a process that holds it, for the inodes asked for."""
+    holders: t.Dict[str, str] = {}
+    for pid in (entry for entry in os.listdir(proc) if entry.isdecimal()):
+        try:
+            for descriptor in os.listdir(f"{proc}/{pid}/fd"):
+                target = os.readlink(f"{proc}/{pid}/fd/{descriptor}")
+                inode = target[8:-1] if target.startswith("socket:[") else ""
+                if inode in inodes and inode not in holders:
+                    with open(f"{proc}/{pid}/comm", encoding="utf-8", errors="replace") as comm:
+                        holders[inode] = comm.read().strip()
+        except OSError:
+            continue  # the process ended meanwhile
+    return holders
+
+
+def engine_info(run: Run) -> t.Dict[str, t.Any]:
+    """``{installed, running, version}`` of the container engine."""
+    if shutil.which("docker") is None or shutil.which("dockerd", path=_wide_path()) is None:
+        return {"installed": shutil.which("docker") is not None, "running": False, "version": ""}
+    code, out, _ = run(["docker", "version", "--format", "{{.Server.Version}}"])
+    return {"installed": True, "running": code == 0, "version": out.strip() if code == 0 else ""}
+
+
+def _wide_path() -> str:
+    return os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin"
+
+
+def container_info(run: Run, name: str) -> t.Dict[str, t.Any]:
+    """What a container is, without the values of its environment; ``{exists: false}`` where there is none."""
+    code, out, _ = run(["docker", "container", "inspect", name])
+    if code != 0:
+        return {"exists": False}
+    return describe_container(json.loads(out)[0])
+
+
+def describe_container(data: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    """One entry of ``docker container inspect`` in the words of this collection."""
+    image = data["Config"]["Image"]
+    last = image.partition("@")[0].rpartition(":")[2]
+    tag = "" if "/" in last else last
+    return {
+        "exists": True,
+        "image": image,
+        "tag": tag,
+        "version": _release((data["Config"].get("Labels") or {}).get(_VERSION_LABEL, ""), tag),
+        "status": data["State"]["Status"],
+        "environment_names": sorted(entry.partition("=")[0] for entry in data["Config"].get("Env") or []),
+        "published_ports": _published(data),
+        "mounts": [
+            {key.lower(): mount.get(key, "") for key in ("Type", "Source", "Destination")}
+            for mount in data.get("Mounts") or []
+        ],
+    }
+
+
+def _release(*candidates: str) -> str:
+    """The first candidate that is a release number, without its variant; empty where none is."""
+    for candidate in candidates:
+        try:
+            return str(parse_version(candidate))
+        except LayoutError:
+            continue
+    return ""
+
+
+def _published(data: t.Mapping[str, t.Any]) -> t.List[t.Dict[str, t.Any]]:
+    bindings = (data.get("HostConfig") or {}).get("PortBindings") or {}
+    return [
+        {
+            "address": entry.get("HostIp") or "0.0.0.0",
+            "host": int(entry["HostPort"]),
+            "container": int(port.split("/")[0]),
+        }
+        for port, entries in sorted(bindings.items())
+        for entry in entries or []
+        if entry.get("HostPort")
+    ]
+
+
+def proxies_info(run: Run, sockets: t.Iterable[Listener]) -> t.Dict[str, t.Dict[str, t.Any]]:
+    """Reverse proxies found on the host: name -> ``{version, running}``."""
+    holders = {socket.process for socket in sockets}
+    found = {}
+    for name, command in _PROXY_COMMANDS.items():
+        path = shutil.which(command[0], path=_wide_path())
+        if path is None:
+            continue
+        _, out, err = run([path, *command[1:]])
+        version = re.search(r"\d+(\.\d+)+", out + err)
+        found[name] = {"version": version.group() if version else "", "running": name in holders}
+    return found
+
+
+def port_conflicts(
+    wanted: t.Iterable[t.Mapping[str, t.Any]], sockets: t.Iterable[Listener], allowed: t.Collection[str]
+) -> t.List[t.Dict[str, t.Any]]:
+    """Wanted ports that a process other than the allowed ones holds: ``[{name, port, address, process, text}]``.
+
+    A wanted entry is ``{name, port, address}``; a wildcard on either side collides with every address.
+    """
+    wildcards = {"0.0.0.0", "::"}
+    conflicts = []
+    for entry in wanted:
+        for socket in sockets:
+            same_place = socket.address == entry["address"] or bool({socket.address, entry["address"]} & wildcards)
+            if socket.port == int(entry["port"]) and same_place and socket.process not in allowed:
+                holder = socket.process or "another process"
+                text = f"Port {socket.port}, wanted for {entry['name']}, is taken on {socket.address} by {holder}."
+                conflicts.append({**socket._asdict(), "name": entry["name"], "text": text})
+                break
+    return conflicts

@@ -1,0 +1,306 @@
+# Copyright: vaultwire contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operator may set for the server: the rules that span several settings, and the environment they make.
+
+Pure: no Ansible imports. The settings arrive as one mapping whose keys are the role's variables without their
+``vaultwarden_`` prefix. Messages name the variable and the remedy, and never hold the value of a secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import typing as t
+
+from ._domain import DomainError, parse_domain
+from ._layout import (
+    LEGACY_VARIABLES,
+    MODERN_VARIABLES,
+    LayoutError,
+    LayoutPlan,
+    check_port,
+    parse_image_version,
+    parse_version,
+    plan_layout,
+)
+
+Settings = t.Mapping[str, t.Any]
+
+#: Where the secrets directory of the host appears inside the container.
+SECRETS_MOUNT = "/run/secrets/vaultwarden"
+
+#: Variables the role sets itself, and the role variable that decides each.
+MANAGED_VARIABLES: t.Dict[str, str] = {
+    "DOMAIN": "vaultwarden_domain",
+    "DATA_FOLDER": "vaultwarden_data_dir",
+    "ROCKET_PORT": "vaultwarden_container_port",
+    "ROCKET_ADDRESS": "vaultwarden_bind_address",
+    "SIGNUPS_ALLOWED": "vaultwarden_signups_allowed",
+    "LOG_LEVEL": "vaultwarden_log_level",
+    "IP_HEADER": "vaultwarden_ip_header",
+    "IP_HEADER_TRUSTED_PROXIES": "vaultwarden_trusted_proxies",
+    **dict.fromkeys((*LEGACY_VARIABLES, *MODERN_VARIABLES), "vaultwarden_layout"),
+}
+
+#: Variables whose value must not stand in a container's environment, where every user of the engine reads it.
+SECRET_VARIABLES = frozenset(
+    {
+        "ADMIN_TOKEN",
+        "DATABASE_URL",
+        "SMTP_PASSWORD",
+        "PUSH_INSTALLATION_ID",
+        "PUSH_INSTALLATION_KEY",
+        "YUBICO_SECRET_KEY",
+        "DUO_SKEY",
+        "HIBP_API_KEY",
+        "SSO_CLIENT_SECRET",
+    }
+)
+_SECRET_NAME = re.compile(r"(PASSWORD|SECRET|TOKEN|_KEY|_SKEY)$")
+_VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_IMAGE_NAME = re.compile(r"[a-z0-9][a-z0-9._:-]*(/[a-z0-9][a-z0-9._-]*)+")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
+_LOG_LEVELS = ("trace", "debug", "info", "warn", "error", "off")
+
+
+def find_problems(settings: Settings) -> t.List[str]:
+    """Every reason why these settings cannot work, as full sentences; empty when there is none."""
+    checks = (
+        _check_layout,
+        _check_domain,
+        _check_image,
+        _check_paths,
+        _check_network,
+        _check_identity,
+        _check_header,
+        _check_admin_token,
+        _check_environment,
+        _check_secrets,
+    )
+    return [problem for check in checks for problem in check(settings)]
+
+
+def plan_for(settings: Settings) -> LayoutPlan:
+    """The layout plan of these settings. Raises LayoutError or DomainError."""
+    version = settings.get("resolved_version") or settings["version"]
+    return plan_layout(
+        parse_version(version),
+        layout=settings["layout"],
+        http_port=settings["container_port"],
+        websocket_port=settings.get("websocket_port"),
+        base_path=parse_domain(settings["domain"]).base_path,
+    )
+
+
+def build_environment(settings: Settings) -> t.Dict[str, str]:
+    """The container's environment, name to text, sorted; secrets appear only as the names of their files."""
+    plan = plan_for(settings)
+    environment = {name: as_text(value) for name, value in settings["environment"].items()}
+    environment.update(
+        DOMAIN=settings["domain"],
+        ROCKET_PORT=str(plan.container_ports["http"]),
+        SIGNUPS_ALLOWED=as_text(settings["signups_allowed"]),
+        LOG_LEVEL=settings["log_level"],
+        IP_HEADER=settings["ip_header"],
+    )
+    if plan.trusted_proxies and settings["trusted_proxies"]:
+        environment["IP_HEADER_TRUSTED_PROXIES"] = ",".join(settings["trusted_proxies"])
+    environment.update(plan.environment)
+    for name in secrets_of(settings):
+        environment[f"{name}_FILE"] = f"{SECRETS_MOUNT}/{name.lower()}"
+    return dict(sorted(environment.items()))
+
+
+def listening(settings: Settings) -> t.List[t.Dict[str, t.Any]]:
+    """The ports taken on the host: ``{name, address, port}``, HTTP first."""
+    plan = plan_for(settings)
+    ports = {"http": settings["http_port"], "websocket": plan.container_ports.get("websocket")}
+    return [
+        {"name": name, "address": settings["bind_address"], "port": int(ports[name])} for name in plan.container_ports
+    ]
+
+
+def published(settings: Settings) -> t.List[str]:
+    """The same ports in the engine's notation: ``address:host port:container port``."""
+    container = plan_for(settings).container_ports
+    return [
+        f"{url_host(entry['address'])}:{entry['port']}:{container[entry['name']]}" for entry in listening(settings)
+    ]
+
+
+def url_host(address: str) -> str:
+    """An address as it stands in URLs and in the engine's notation: IPv6 in brackets."""
+    return f"[{address}]" if ":" in address else address
+
+
+def secrets_of(settings: Settings) -> t.Dict[str, str]:
+    """All secrets by the server's name for them, the admin token among them."""
+    secrets = dict(settings["secrets"])
+    if settings.get("admin_token") is not None:
+        secrets["ADMIN_TOKEN"] = settings["admin_token"]
+    return dict(sorted(secrets.items()))
+
+
+def secret_files(settings: Settings) -> t.Dict[str, str]:
+    """File name to content for every secret."""
+    return {name.lower(): value for name, value in secrets_of(settings).items()}
+
+
+def as_text(value: object) -> str:
+    """A YAML scalar the way the server reads it: booleans in lower case."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _check_layout(settings: Settings) -> t.Iterator[str]:
+    try:
+        parsed = parse_image_version(settings["version"], settings["allow_floating_tag"])
+        if parsed.version is None and not settings.get("resolved_version"):
+            return
+        version = parse_version(settings.get("resolved_version") or settings["version"])
+        plan_layout(version, settings["layout"], settings["container_port"], settings.get("websocket_port"))
+    except LayoutError as exc:
+        yield str(exc)
+
+
+def _check_domain(settings: Settings) -> t.Iterator[str]:
+    try:
+        parse_domain(settings["domain"])
+    except DomainError as exc:
+        yield str(exc)
+
+
+def _check_image(settings: Settings) -> t.Iterator[str]:
+    image, name = settings["image"], settings["container_name"]
+    if not _IMAGE_NAME.fullmatch(str(image)) or ":" in str(image).rpartition("/")[2]:
+        yield (
+            f"vaultwarden_image is {image!r}. Give the name without a tag, such as docker.io/vaultwarden/server; "
+            f"the tag comes from vaultwarden_version."
+        )
+    if not _CONTAINER_NAME.fullmatch(str(name)):
+        yield f"vaultwarden_container_name is {name!r}. Use letters, digits, - . and _, two at least."
+
+
+def _check_paths(settings: Settings) -> t.Iterator[str]:
+    for key in ("data_dir", "config_dir"):
+        path = settings[key]
+        if not isinstance(path, str) or not re.fullmatch(r"(/[^/\x00-\x1f:,]+)+", path) or "/.." in path:
+            yield (
+                f"vaultwarden_{key} is {path!r}. Give one absolute path without a slash at the end, colons, "
+                f"commas or '..', for example /srv/vaultwarden."
+            )
+
+
+def _check_network(settings: Settings) -> t.Iterator[str]:
+    address = settings["bind_address"]
+    try:
+        if ipaddress.ip_address(str(address)).is_unspecified:
+            yield (
+                f"vaultwarden_bind_address is {address!r}, every address of the host. The engine's own rules come "
+                f"before the firewall, so the server would be open to all in clear text. Set it to 127.0.0.1, or to "
+                f"the one private address that the proxy connects to."
+            )
+    except ValueError:
+        yield f"vaultwarden_bind_address is {address!r}, not an IP address. Set it to 127.0.0.1 or a private address."
+    try:
+        host_port = check_port(settings["http_port"], "vaultwarden_http_port")
+        websocket_port = plan_for(settings).container_ports.get("websocket")
+        if websocket_port == host_port:
+            yield (
+                f"vaultwarden_http_port and vaultwarden_websocket_port are both {host_port}, and both are published "
+                f"on {address}. Change one of them."
+            )
+    except LayoutError as exc:
+        if "vaultwarden_http_port" in str(exc):
+            yield str(exc)
+    except DomainError:
+        return  # said by _check_domain
+
+
+def _check_identity(settings: Settings) -> t.Iterator[str]:
+    for key in ("uid", "gid"):
+        value = settings[key]
+        if isinstance(value, bool) or not str(value).isdecimal():
+            yield f"vaultwarden_{key} is {value!r}. Give a number; 0 (root) is refused, any other is fine."
+        elif int(value) == 0:
+            yield f"vaultwarden_{key} is 0. The server needs no root: set it to a number that nothing else uses."
+    if isinstance(settings["container_port"], int) and 0 < settings["container_port"] < 1024:
+        yield (
+            f"vaultwarden_container_port is {settings['container_port']}. A server without root cannot listen below "
+            f"1024 on every engine: leave it at its default, and choose the host's port with vaultwarden_http_port."
+        )
+
+
+def _check_header(settings: Settings) -> t.Iterator[str]:
+    if not _HEADER_NAME.fullmatch(str(settings["ip_header"])):
+        yield f"vaultwarden_ip_header is {settings['ip_header']!r}. Give one header's name, such as X-Real-IP, or none."
+    if str(settings["log_level"]) not in _LOG_LEVELS:
+        yield f"vaultwarden_log_level is {settings['log_level']!r}. Use one of {', '.join(_LOG_LEVELS)}."
+    for entry in settings["trusted_proxies"]:
+        try:
+            ipaddress.ip_network(str(entry), strict=False)
+        except ValueError:
+            if entry != "local":
+                yield (
+                    f"vaultwarden_trusted_proxies holds {entry!r}. List addresses or networks such as 192.0.2.10 or "
+                    f"192.0.2.0/24, or the word local."
+                )
+
+
+def _check_admin_token(settings: Settings) -> t.Iterator[str]:
+    token = settings.get("admin_token")
+    if token is None:
+        return
+    problem = secret_problem(token)
+    if problem:
+        yield (
+            f"vaultwarden_admin_token {problem} Nothing of its value is shown here. Remove the variable to switch the "
+            f"admin page off."
+        )
+
+
+def _check_environment(settings: Settings) -> t.Iterator[str]:
+    for name, value in settings["environment"].items():
+        if not isinstance(name, str) or not _VARIABLE_NAME.fullmatch(name):
+            yield f"vaultwarden_environment has the name {name!r}. Names are capitals, digits and underscores."
+        elif name in MANAGED_VARIABLES:
+            yield f"vaultwarden_environment sets {name}, which the role decides. Use {MANAGED_VARIABLES[name]} instead."
+        elif name in SECRET_VARIABLES or _SECRET_NAME.search(name):
+            yield (
+                f"vaultwarden_environment sets {name}, a secret. Everyone who may ask the engine could read it there: "
+                f"move it to vaultwarden_secrets, which hands it over as a file."
+            )
+        elif not isinstance(value, (str, int, float)) or re.search(r"[\x00-\x1f]", str(value)):
+            yield f"vaultwarden_environment sets {name} to something that is not one line of text, a number or a boolean."
+
+
+def _check_secrets(settings: Settings) -> t.Iterator[str]:
+    for name, value in settings["secrets"].items():
+        if not isinstance(name, str) or not _VARIABLE_NAME.fullmatch(name) or name.endswith("_FILE"):
+            yield f"vaultwarden_secrets has the name {name!r}. Write the server's name for it, such as SMTP_PASSWORD."
+        elif name == "ADMIN_TOKEN":
+            yield "vaultwarden_secrets sets ADMIN_TOKEN. Use vaultwarden_admin_token instead."
+        elif name.startswith("ROCKET_") or name in MANAGED_VARIABLES:
+            yield f"vaultwarden_secrets sets {name}, which the server cannot read from a file."
+        elif f"{name}_FILE" in settings["environment"] or name in settings["environment"]:
+            yield f"{name} is in both vaultwarden_secrets and vaultwarden_environment. The server refuses to start so."
+        else:
+            problem = secret_problem(value)
+            if problem:
+                yield f"vaultwarden_secrets: {name} {problem} Nothing of its value is shown here."
+
+
+def secret_problem(value: object) -> t.Optional[str]:
+    """Why a secret would not arrive byte for byte, or None. The server trims what it reads from a file."""
+    if not isinstance(value, str):
+        return "is not a text. Write it in quotes."
+    if not value.strip():
+        return "is empty. Set it to a value, for example from Ansible Vault."
+    if value != value.strip():
+        return (
+            "starts or ends with a space or a line break, which the server would cut off. Remove it; with Ansible "
+            "Vault, encrypt the value without a line break at its end (printf, not echo)."
+        )
+    if re.search(r"[\x00-\x1f\x7f]", value):
+        return "holds a control character or a line break. Use one line of text."
+    return None

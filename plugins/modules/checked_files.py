@@ -1,0 +1,206 @@
+#!/usr/bin/python
+# Copyright: vaultwire contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Write a set of configuration files, prove it with the program's own checker, or put everything back."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: checked_files
+short_description: Writes configuration files as one transaction with a check
+version_added: "0.1.0"
+description:
+  - Writes all files, runs the checker on the whole configuration, and restores every old file when it objects.
+    A single file of a larger configuration cannot be validated by itself, which is why this is one step.
+  - A marker file remembers that the program has not been reloaded yet. A run that was cut off between writing and
+    reloading is so finished by the next one, which reports a change again.
+author:
+  - vaultwire contributors
+options:
+  files:
+    description: The files, in the order in which they are written.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Absolute path. Its directory must exist.
+        type: path
+        required: true
+      content:
+        description: The whole content as text. Required unless O(files[].state=absent).
+        type: str
+      mode:
+        description: Permission bits, as a quoted octal number.
+        type: str
+        default: "0644"
+      state:
+        description: Whether the file is to be there.
+        type: str
+        choices: [present, absent]
+        default: present
+  limits:
+    description: Numbers in existing files that must be at least so high. A higher one is left as it is.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: File that holds the directive. A missing file is passed over.
+        type: path
+        required: true
+      directive:
+        description: Name of the directive, followed by white space and the number.
+        type: str
+        required: true
+      minimum:
+        description: The number it must have at least.
+        type: int
+        required: true
+      before:
+        description: Regular expression of the line before which a missing directive is added; empty to leave it out.
+        type: str
+        default: ""
+  check:
+    description: Command and arguments of the checker. It must exit with 0 when the configuration is right.
+    type: list
+    elements: str
+    required: true
+  marker:
+    description: File that exists while a reload is owed. Keep it below /run, so that a reboot clears it.
+    type: path
+    required: true
+attributes:
+  check_mode:
+    support: partial
+    description: Says what would change, but cannot ask the checker about files that are not written.
+  diff_mode:
+    support: full
+    description: Shows each file.
+"""
+
+EXAMPLES = r"""
+- name: Write the virtual host
+  vaultwire.stack.checked_files:
+    files:
+      - path: /etc/nginx/conf.d/vaultwire-vaultwarden.conf
+        content: "{{ lookup('ansible.builtin.template', 'nginx.conf.j2') }}"
+    check: [nginx, -t]
+    marker: /run/vaultwire/nginx.reload
+  notify: Reload the reverse proxy
+"""
+
+RETURN = r"""
+written:
+  description: Paths that were (or, in check mode, would be) written or removed.
+  returned: always
+  type: list
+  elements: str
+  sample: [/etc/nginx/conf.d/vaultwire-vaultwarden.conf]
+pending:
+  description: Whether an earlier run had written files and was cut off before the reload.
+  returned: always
+  type: bool
+"""
+
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vaultwire.stack.plugins.module_utils import _files
+
+ARGUMENTS: t.Dict[str, t.Any] = {
+    "files": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "path": {"type": "path", "required": True},
+            "content": {"type": "str"},
+            "mode": {"type": "str", "default": "0644"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
+    },
+    "limits": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "path": {"type": "path", "required": True},
+            "directive": {"type": "str", "required": True},
+            "minimum": {"type": "int", "required": True},
+            "before": {"type": "str", "default": ""},
+        },
+    },
+    "check": {"type": "list", "elements": "str", "required": True},
+    "marker": {"type": "path", "required": True},
+}
+
+
+def planned(params: t.Mapping[str, t.Any]) -> t.List[t.Tuple[_files.Wanted, _files.Found]]:
+    """Every file as wanted and as found, those that already fit left out."""
+    pairs = []
+    for entry in params["files"]:
+        content = entry["content"].encode() if entry["state"] == "present" else None
+        pairs.append((_files.Wanted(entry["path"], content, int(entry["mode"], 8)), _files.read_file(entry["path"])))
+    edited: t.Dict[str, t.Tuple[_files.Found, str]] = {}
+    for limit in (_files.Limit(**entry) for entry in params["limits"]):
+        found = _files.read_file(limit.path)
+        if found.content is not None:
+            _, text = edited.get(limit.path, (found, found.content.decode()))
+            edited[limit.path] = (found, _files.raise_limit(text, limit))
+    for path, (found, text) in edited.items():
+        pairs.append((_files.Wanted(path, text.encode(), found.mode, found.uid, found.gid), found))
+    return [(wanted, found) for wanted, found in pairs if _files.differs(wanted, found)]
+
+
+def _show(changes: t.Sequence[t.Tuple[_files.Wanted, _files.Found]]) -> t.List[t.Dict[str, str]]:
+    return [
+        {
+            "before_header": wanted.path,
+            "after_header": wanted.path,
+            "before": (found.content or b"").decode(errors="replace"),
+            "after": (wanted.content or b"").decode(errors="replace"),
+        }
+        for wanted, found in changes
+    ]
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    marker = module.params["marker"]
+    pending = os.path.exists(marker)
+    changes = planned(module.params)
+    result = {
+        "changed": bool(changes) or pending,
+        "written": [wanted.path for wanted, _ in changes],
+        "pending": pending,
+        "diff": _show(changes),
+    }
+    if module.check_mode or not result["changed"]:
+        module.exit_json(**result)
+
+    def check() -> t.Optional[str]:
+        code, out, err = module.run_command(module.params["check"])
+        return None if code == 0 else (err + out).strip()
+
+    try:
+        os.makedirs(os.path.dirname(marker), exist_ok=True)
+        with open(marker, "w", encoding="ascii"):
+            pass
+        _files.apply_checked(changes, check)
+    except (_files.CheckFailed, OSError) as exc:
+        if not pending:
+            os.unlink(marker)
+        command = " ".join(module.params["check"])
+        module.fail_json(
+            msg=f"The new configuration was not taken, and the files are as they were. {command} says: {exc}",
+            written=[],
+            pending=pending,
+        )
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+#!/usr/bin/python
+# Copyright: vaultwire contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep a directory of secrets, one file each, byte for byte."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: secret_files
+short_description: Keeps a directory that holds one file for each secret
+version_added: "0.1.0"
+description:
+  - Makes the directory hold exactly the given secrets, one file each, written without any change to their bytes.
+  - Results and diffs name the files only. Call it with C(no_log), which also keeps the arguments out of logs.
+author:
+  - vaultwire contributors
+options:
+  directory:
+    description: Absolute path of the directory. It is made where it is missing; its parent is made too, mode 0755.
+    type: path
+    required: true
+  secrets:
+    description: File name to value. Values are written as they are, without a line break at the end.
+    type: dict
+    default: {}
+  uid:
+    description: Number of the user that owns directory and files.
+    type: int
+    required: true
+  gid:
+    description: Number of the group that owns directory and files.
+    type: int
+    required: true
+attributes:
+  check_mode:
+    support: full
+    description: Says what would change.
+  diff_mode:
+    support: partial
+    description: Names the files that change, never their content.
+"""
+
+EXAMPLES = r"""
+- name: Hand the secrets to the server
+  vaultwire.stack.secret_files:
+    directory: /etc/vaultwarden/secrets
+    secrets:
+      admin_token: "{{ vaultwarden_admin_token }}"
+    uid: 10080
+    gid: 10080
+  no_log: true
+"""
+
+RETURN = r"""
+written:
+  description: Names of the files that were (or would be) written.
+  returned: always
+  type: list
+  elements: str
+removed:
+  description: Names of the files that were (or would be) removed.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import os
+import re
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.vaultwire.stack.plugins.module_utils import _files
+
+ARGUMENTS: t.Dict[str, t.Any] = {
+    "directory": {"type": "path", "required": True},
+    "secrets": {"type": "dict", "default": {}, "no_log": True},
+    "uid": {"type": "int", "required": True},
+    "gid": {"type": "int", "required": True},
+}
+DIRECTORY_MODE = 0o700
+FILE_MODE = 0o400
+
+
+def planned(params: t.Mapping[str, t.Any]) -> t.List[t.Tuple[_files.Wanted, _files.Found]]:
+    """Files to write or remove, as (wanted, found)."""
+    directory, secrets = params["directory"], params["secrets"]
+    there = os.listdir(directory) if os.path.isdir(directory) else []
+    pairs = []
+    for name in sorted({*there, *secrets}):
+        path = os.path.join(directory, name)
+        content = secrets[name].encode() if name in secrets else None
+        wanted = _files.Wanted(path, content, FILE_MODE, params["uid"], params["gid"])
+        pairs.append((wanted, _files.read_file(path)))
+    return [(wanted, found) for wanted, found in pairs if _files.differs(wanted, found)]
+
+
+def _directory_differs(directory: str, uid: int, gid: int) -> bool:
+    try:
+        status = os.stat(directory)
+    except FileNotFoundError:
+        return True
+    return (status.st_mode & 0o7777, status.st_uid, status.st_gid) != (DIRECTORY_MODE, uid, gid)
+
+
+def _make_directory(directory: str, uid: int, gid: int) -> None:
+    os.makedirs(os.path.dirname(directory), mode=0o755, exist_ok=True)
+    os.makedirs(directory, mode=DIRECTORY_MODE, exist_ok=True)
+    os.chmod(directory, DIRECTORY_MODE)
+    os.chown(directory, uid, gid)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    params = module.params
+    bad = [name for name in params["secrets"] if not re.fullmatch(r"[a-z0-9_]+", name)]
+    if bad or not all(isinstance(value, str) for value in params["secrets"].values()):
+        module.fail_json(msg="Names of secrets are lower-case letters, digits and _, and values are texts.")
+    changes = planned(params)
+    directory = (params["directory"], params["uid"], params["gid"])
+    remake = _directory_differs(*directory)
+    written = [os.path.basename(wanted.path) for wanted, _ in changes if wanted.content is not None]
+    removed = [os.path.basename(wanted.path) for wanted, _ in changes if wanted.content is None]
+    if not module.check_mode:
+        if remake:
+            _make_directory(*directory)
+        for wanted, _ in changes:
+            _files.write_file(wanted)
+    module.exit_json(
+        changed=bool(changes) or remake,
+        written=written,
+        removed=removed,
+        diff={"before": "", "after": "".join(f"{name} (value hidden)\n" for name in written)},
+    )
+
+
+if __name__ == "__main__":
+    main()
