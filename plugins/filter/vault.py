@@ -90,6 +90,11 @@ def vault_domain(url: str, name: str = "vaultwarden_domain") -> t.Dict[str, t.An
     return dataclasses.asdict(parse_domain(url, name))
 
 
+def without_invocation(result: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
+    """A registered result without the arguments of its module and Ansible's own marks."""
+    return {key: value for key, value in result.items() if key != "invocation" and not key.startswith("_ansible")}
+
+
 class FilterModule:
     """The filters of this collection."""
 
@@ -102,6 +107,7 @@ class FilterModule:
             "vaultwarden_environment": _guard(_settings.build_environment),
             "vaultwarden_secret_files": _settings.secret_files,
             "image_reference": _guard(image_reference),
+            "without_invocation": without_invocation,
             "is_floating": _guard(is_floating),
             "reverse_proxy_problems": _proxy.find_problems,
             "vault_domain": _guard(vault_domain),

@@ -34,6 +34,8 @@ def parse_domain(url: object, name: str = "vaultwarden_domain") -> Domain:
     advice = f"Set {name} to what users type, for example https://vault.example.com or https://www.example.com/vault."
     if not isinstance(url, str) or not url:
         raise DomainError(f"{name} is empty. {advice}")
+    if re.search(r"[\x00-\x20\x7f]", url):
+        raise DomainError(f"{name} is {url!r}: it holds a space, a line break or a control character. {advice}")
     if not url.startswith("https://"):
         raise DomainError(
             f"{name} is {url!r}, which does not start with https://. The server refuses an address without a "

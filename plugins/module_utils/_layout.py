@@ -200,7 +200,7 @@ def choose_layout(version: Version, wanted: str = "auto") -> Layout:
         raise LayoutError(f"The layout {wanted!r} is unknown. Write auto, legacy or single_port.")
     if wanted not in possible:
         raise LayoutError(_impossible_message(version, wanted))
-    return t.cast(Layout, wanted)
+    return wanted
 
 
 def _impossible_message(version: Version, wanted: str) -> str:

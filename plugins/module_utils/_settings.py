@@ -124,9 +124,7 @@ def listening(settings: Settings) -> t.List[t.Dict[str, t.Any]]:
 def published(settings: Settings) -> t.List[str]:
     """The same ports in the engine's notation: ``address:host port:container port``."""
     container = plan_for(settings).container_ports
-    return [
-        f"{url_host(entry['address'])}:{entry['port']}:{container[entry['name']]}" for entry in listening(settings)
-    ]
+    return [f"{url_host(entry['address'])}:{entry['port']}:{container[entry['name']]}" for entry in listening(settings)]
 
 
 def url_host(address: str) -> str:
@@ -271,7 +269,7 @@ def _check_environment(settings: Settings) -> t.Iterator[str]:
                 f"move it to vaultwarden_secrets, which hands it over as a file."
             )
         elif not isinstance(value, (str, int, float)) or re.search(r"[\x00-\x1f]", str(value)):
-            yield f"vaultwarden_environment sets {name} to something that is not one line of text, a number or a boolean."
+            yield f"vaultwarden_environment sets {name} to something that is no line of text, number or boolean."
 
 
 def _check_secrets(settings: Settings) -> t.Iterator[str]:

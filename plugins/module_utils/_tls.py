@@ -144,7 +144,7 @@ def sign_certificate(run: Run, files: Files, host: str) -> None:
         _put(certificate, files.certificate, 0o644)
 
 
-def _workspace(path: str) -> "tempfile.TemporaryDirectory[str]":
+def _workspace(path: str) -> tempfile.TemporaryDirectory[str]:
     """A folder only root enters, on the file system of the file it is for."""
     return tempfile.TemporaryDirectory(prefix=".vaultwire-", dir=os.path.dirname(path))
 

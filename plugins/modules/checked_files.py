@@ -107,6 +107,7 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.vaultwire.stack.plugins.module_utils import _files
 
 ARGUMENTS: t.Dict[str, t.Any] = {

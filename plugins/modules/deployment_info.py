@@ -110,6 +110,7 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.vaultwire.stack.plugins.module_utils import _host
 
 ARGUMENTS: t.Dict[str, t.Any] = {
@@ -128,9 +129,11 @@ ARGUMENTS: t.Dict[str, t.Any] = {
 }
 
 
-def _is_up(container: t.Mapping[str, t.Any]) -> bool:
-    """Whether the engine holds the container's ports at present."""
-    return container.get("status") in ("running", "restarting", "paused")
+def _held_ports(container: t.Mapping[str, t.Any]) -> t.Set[int]:
+    """Ports that the engine holds for the container at present."""
+    if container.get("status") not in ("running", "restarting", "paused"):
+        return set()
+    return {port["host"] for port in container["published_ports"]}
 
 
 def main() -> None:
@@ -141,7 +144,7 @@ def main() -> None:
     container = (
         _host.container_info(module.run_command, module.params["container"]) if engine["running"] else {"exists": False}
     )
-    own = {port["host"] for port in container.get("published_ports", [])} if _is_up(container) else set()
+    own = _held_ports(container)
     module.exit_json(
         changed=False,
         engine=engine,

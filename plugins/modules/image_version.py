@@ -75,12 +75,13 @@ def read_release(module: AnsibleModule) -> str:
     command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "/vaultwarden", image, "--version"]
     _, out, err = module.run_command(command)
     found = RELEASE.search(out)
-    if found is None:
+    if not found:
         module.fail_json(
             msg=f"The release of {image} cannot be read: it has no version label, and the server in it answers "
             f"{(out + err).strip()[:200]!r}. Set vaultwarden_version to a release number."
         )
-    return str(found.group())
+        return ""  # fail_json ends the module
+    return found.group()
 
 
 def main() -> None:

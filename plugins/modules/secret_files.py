@@ -69,6 +69,7 @@ import re
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.vaultwire.stack.plugins.module_utils import _files
 
 ARGUMENTS: t.Dict[str, t.Any] = {

@@ -74,6 +74,7 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.vaultwire.stack.plugins.module_utils import _tls
 
 ARGUMENTS: t.Dict[str, t.Any] = {
@@ -96,7 +97,10 @@ def internal(module: AnsibleModule) -> t.Dict[str, t.Any]:
     """Keep the internal authority and its certificate."""
     params = module.params
     files = _tls.authority_files(params["directory"], params["host"])
-    authority, leaf = _tls.authority_needs(module.run_command, files, params["host"], params["renew_days"])
+    # Where openssl is missing, this is check mode ahead of its installation.
+    authority = leaf = module.get_bin_path("openssl") is None
+    if not leaf:
+        authority, leaf = _tls.authority_needs(module.run_command, files, params["host"], params["renew_days"])
     if leaf and not module.check_mode:
         os.makedirs(params["directory"], mode=0o755, exist_ok=True)
         if authority:
@@ -118,8 +122,10 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     params = module.params
-    if module.get_bin_path("openssl") is None:
-        module.fail_json(msg="The program openssl is missing on this host. Install the package openssl, then run again.")
+    if module.get_bin_path("openssl") is None and not (module.check_mode and not params["certificate"]):
+        module.fail_json(
+            msg="The program openssl is missing on this host. Install the package openssl, then run again."
+        )
     if bool(params["certificate"]) != bool(params["key"]):
         module.fail_json(
             msg="reverse_proxy_tls_certificate and reverse_proxy_tls_key go together: set both, or leave both empty "

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+
 from ansible_collections.vaultwire.stack.plugins.module_utils import _layout as layout
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import LayoutError, Version
 

@@ -1,0 +1,47 @@
+# Everything that is done with this repository. Every command can be run again after an interruption.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# A foreign configuration or collection path would have another copy of the collection tested.
+unexport ANSIBLE_CONFIG
+unexport ANSIBLE_COLLECTIONS_PATH
+export ANSIBLE_FORCE_COLOR := 0
+export PY_COLORS := 0
+SCENARIO ?= single_port
+
+.PHONY: help setup venv lint unit molecule test demo demo-down bench clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+venv:
+	@tools/setup-venv
+
+setup: venv  ## install what the commands need, and make the lab ready
+	@python3 -m lab setup
+
+lint: venv  ## yamllint, ansible-lint, ruff, mypy, documentation and package checks
+	@python3 tools/run_tests.py lint
+
+unit: venv  ## unit and contract tests
+	@python3 tools/run_tests.py unit
+
+molecule: setup  ## one scenario on lab hosts: make molecule SCENARIO=legacy
+	@python3 tools/run_tests.py molecule:$(SCENARIO)
+
+test: setup  ## everything; ends with one line that sums all parts
+	@python3 tools/run_tests.py lint unit molecule
+
+demo: setup  ## deploy the old and the current layout on lab hosts, and prove both
+	@python3 tools/demo.py
+
+demo-down:  ## remove the hosts of the demo
+	@python3 -m lab down demo-legacy demo-modern
+
+bench: setup  ## how long runs that change nothing take
+	@python3 tools/bench.py
+
+clean:  ## remove the lab and everything that was built here; the image cache stays
+	@python3 -m lab clean
+	@rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache .ansible

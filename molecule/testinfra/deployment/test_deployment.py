@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The host after a deployment: what runs, how it is confined, where it listens, what it gives away."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+from vault import Account, Session, Vault, upgrade_answer
+
+
+def listening(host: Host) -> set[tuple[str, int]]:
+    """Address and port of every listening TCP socket."""
+    lines = host.check_output("ss -Hltn").splitlines()
+    return {(address, int(port)) for address, _, port in (line.split()[3].rpartition(":") for line in lines)}
+
+
+def connected(vault: Vault) -> socket.socket:
+    """A plain connection to the proxy's port for https."""
+    return socket.create_connection((vault.address, vault.proxy_ports[1]), timeout=5)
+
+
+def can_connect(address: str, port: int) -> bool:
+    """Whether anything answers there."""
+    try:
+        socket.create_connection((address, port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_the_container_runs_and_stays(container: dict[str, Any]) -> None:
+    """Running, never restarted, and started again with the machine."""
+    assert container["State"]["Status"] == "running"
+    assert container["RestartCount"] == 0
+    assert container["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+
+
+def test_the_container_is_confined(host: Host, vault: Vault, container: dict[str, Any]) -> None:
+    """No root, no capability, nothing writable but the data and a small /tmp."""
+    limits = container["HostConfig"]
+    assert limits["ReadonlyRootfs"] is True
+    assert limits["CapDrop"] == ["ALL"]
+    assert not limits["CapAdd"]
+    assert limits["Privileged"] is False
+    assert any(option.startswith("no-new-privileges") for option in limits["SecurityOpt"])
+    assert set(limits["Tmpfs"]) == {"/tmp"}
+    status = host.file(f"/proc/{container['State']['Pid']}/status").content_string
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert fields["Uid"].split() == [str(vault.settings.get("vaultwarden_uid", 10080))] * 4
+    assert fields["Gid"].split() == [str(vault.settings.get("vaultwarden_gid", 10080))] * 4
+    assert int(fields["CapEff"], 16) == 0
+    assert fields["NoNewPrivs"] == "1"
+
+
+def test_the_container_cannot_write_outside_its_data(host: Host, vault: Vault) -> None:
+    """The refusal itself, not only the setting."""
+    refused = host.run("docker exec %s touch /etc/x /web-vault/x", vault.container)
+    assert refused.rc != 0
+    assert "Read-only file system" in refused.stderr
+
+
+def test_only_the_proxy_can_reach_the_server(host: Host, vault: Vault) -> None:
+    """The server's ports are on loopback and nowhere else."""
+    ports = {vault.http_port} | ({vault.websocket_port} if vault.legacy else set())
+    for port in ports:
+        assert {address for address, found in listening(host) if found == port} == {"127.0.0.1"}
+        assert not can_connect(vault.address, port)
+
+
+def test_nothing_else_listens(host: Host, vault: Vault) -> None:
+    """Outside SSH and the proxy; published the server's port, and a second one only in the legacy layout."""
+    outside = {port for address, port in listening(host) if not address.startswith("127.")}
+    assert outside | {80} == {22, 80, *vault.proxy_ports}  # 80: Debian's own site, which nginx comes with
+    published = host.check_output("docker ps --format '{{.Ports}}'")
+    second = f"127.0.0.1:{vault.websocket_port}->{vault.websocket_port}/tcp"
+    assert f"127.0.0.1:{vault.http_port}->8080/tcp" in published
+    assert (second in published) is vault.legacy
+    assert published.count("->") == (2 if vault.legacy else 1)
+
+
+def test_the_environment_has_the_switch_of_its_era(container: dict[str, Any], vault: Vault) -> None:
+    """The other era's names would mislead whoever reads them."""
+    names = {entry.partition("=")[0] for entry in container["Config"]["Env"]}
+    assert ("WEBSOCKET_ENABLED" in names) is vault.legacy
+    assert ("ENABLE_WEBSOCKET" in names) is not vault.legacy
+    assert any(name.startswith("WEBSOCKET_") for name in names) is vault.legacy
+
+
+@pytest.mark.parametrize("service", ["docker", "nginx"])
+def test_services_come_back_after_a_reboot(host: Host, service: str) -> None:
+    """Running and enabled; the engine may be started by its socket."""
+    assert host.service(service).is_running
+    assert host.service(service).is_enabled or host.service(f"{service}.socket").is_enabled
+
+
+def test_data_and_secrets_belong_to_the_server_alone(host: Host, vault: Vault) -> None:
+    """Modes and owners, compared as what they are."""
+    data = host.file(vault.settings.get("vaultwarden_data_dir", "/var/lib/vaultwarden"))
+    secrets = vault.settings.get("vaultwarden_config_dir", "/etc/vaultwarden") + "/secrets"
+    token = host.file(f"{secrets}/admin_token")
+    uid = int(vault.settings.get("vaultwarden_uid", 10080))
+    assert (data.mode, data.uid) == (0o700, uid)
+    assert (host.file(secrets).mode, host.file(secrets).uid) == (0o700, uid)
+    assert (token.mode, token.uid) == (0o400, uid)
+
+
+def test_the_admin_token_arrives_byte_for_byte(vault: Vault, account: Account) -> None:
+    """The account fixture has signed in with the right one; a slightly different one is refused."""
+    wrong = vault.settings["vaultwarden_admin_token"].replace("$", "$$") + "x"
+    assert account.email
+    assert vault.request("POST", "/admin", data={"token": wrong}).status_code == 401
+
+
+def test_secrets_stay_out_of_everything_that_is_shown(host: Host, vault: Vault, container: dict[str, Any]) -> None:
+    """Inspection, logs, process list and the environment of the process."""
+    secret = vault.settings["vaultwarden_admin_token"]
+    shown = {
+        "inspect": host.check_output("docker container inspect %s", vault.container),
+        "logs": host.check_output("docker logs %s 2>&1", vault.container),
+        "processes": host.check_output("ps axeww -o args"),
+        "environment": host.file(f"/proc/{container['State']['Pid']}/environ").content.decode(),
+        "journal": host.check_output("journalctl --no-pager -o cat"),
+    }
+    for place, text in shown.items():
+        assert secret not in text, place
+        assert secret.replace("\\", "\\\\").replace('"', '\\"') not in text, place
+
+
+def test_only_modern_tls_is_spoken(vault: Vault) -> None:
+    """The certificate names the host and chains to the authority; old protocols are refused."""
+    context = ssl.create_default_context(cafile=str(vault.ca_file))
+    with connected(vault) as raw, context.wrap_socket(raw, server_hostname=vault.host) as secured:
+        assert secured.version() == "TLSv1.3"
+        names = dict(secured.getpeercert() or {})["subjectAltName"]
+        assert names == (("DNS", vault.host),)
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    with connected(vault) as raw, pytest.raises((ssl.SSLError, ConnectionError)):
+        old.wrap_socket(raw, server_hostname=vault.host)
+
+
+def test_http_1_1_is_offered_beside_http_2(vault: Vault) -> None:
+    """Browsers open the live channel over HTTP/1.1, whatever they load pages with."""
+    for offer in (["http/1.1"], ["h2", "http/1.1"]):
+        context = ssl.create_default_context(cafile=str(vault.ca_file))
+        context.set_alpn_protocols(offer)
+        with connected(vault) as raw, context.wrap_socket(raw, server_hostname=vault.host) as secured:
+            assert secured.selected_alpn_protocol() == offer[0]
+
+
+def test_plain_http_only_redirects(vault: Vault) -> None:
+    """With the path and query kept."""
+    with socket.create_connection((vault.address, vault.proxy_ports[0]), timeout=5) as raw:
+        raw.sendall(f"GET /vault/x?y=1 HTTP/1.1\r\nHost: {vault.host}\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: raw.recv(4096), b"")).decode()
+    origin = "/".join(vault.url.split("/")[:3])
+    assert answer.startswith("HTTP/1.1 308")
+    assert f"Location: {origin}/vault/x?y=1\r\n" in answer
+
+
+def test_the_server_sees_the_peer_and_not_what_it_claims(host: Host, vault: Vault) -> None:
+    """A client cannot choose the address that limits and bans go by."""
+    claimed = "198.51.100.77"
+    vault.request("POST", "/admin", data={"token": "wrong"}, headers={"X-Real-IP": claimed, "X-Forwarded-For": claimed})
+    log = host.check_output("docker logs %s 2>&1", vault.container)
+    peer = host.check_output("ip -4 route show default dev eth0 || true") or vault.address
+    assert claimed not in log
+    assert peer.rpartition(".")[0].split()[-1] in log
+
+
+def test_large_uploads_pass_the_proxy(vault: Vault) -> None:
+    """The server answers; nginx's own limit of one megabyte would say 413."""
+    answer = vault.request("POST", "/api/ciphers", data=b"x" * 30_000_000, headers={"Content-Type": "text/plain"})
+    assert answer.status_code in (401, 404)
+
+
+def test_no_token_in_any_log_of_the_proxy(host: Host, vault: Vault, account: Account) -> None:
+    """After real traffic, and with the server down, when nginx has most to say."""
+    token = Session(vault, account).token
+    upgrade_answer(vault, f"/notifications/hub?access_token=x{token}")
+    host.check_output("docker stop -t 1 %s", vault.container)
+    try:
+        assert upgrade_answer(vault, f"/notifications/hub?access_token={token}").status_code == 502
+        assert upgrade_answer(vault, f"/notifications/anonymous-hub?token={token}").status_code == 502
+    finally:
+        host.check_output("docker start %s", vault.container)
+    logs = host.check_output("cat /var/log/nginx/*.log")
+    assert "/notifications/hub" in logs
+    assert token[:40] not in logs
+    assert "access_token" not in logs

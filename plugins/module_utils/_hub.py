@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ask a vault's hubs over raw HTTP/1.1, without credentials, and read the server's own handshake.
+
+A bare 101 proves nothing: the server writes one even for an upgrade that it then drops. So every upgraded socket
+gets the SignalR handshake, and only the server's answer to that counts. All requests go out side by side, each on
+a connection of its own, so that a probe costs about as much as its slowest answer.
+Standard library only, Python 3.8 and later, no Ansible imports.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import http.client
+import io
+import json
+import os
+import ssl
+import struct
+import threading
+import time
+import typing as t
+import uuid
+from urllib.parse import quote
+
+from ansible_collections.vaultwire.stack.plugins.module_utils._diagnosis import (
+    ALIVE_PATH,
+    SECURITY_HEADERS,
+    Answer,
+    BodyKind,
+    Finding,
+    Observation,
+    diagnose,
+)
+from ansible_collections.vaultwire.stack.plugins.module_utils._http import (
+    Deadline,
+    Target,
+    TransportError,
+    Wire,
+    exchange,
+    explain,
+    open_socket,
+)
+from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
+    ANONYMOUS_HUB_PATH,
+    HUB_PATH,
+    LayoutError,
+    LayoutPlan,
+    parse_version,
+    plan_layout,
+)
+
+VERSION_PATH = "/api/version"
+HELLO = b'{"protocol":"messagepack","version":1}\x1e'
+HELLO_ANSWER = b"{}\x1e"
+
+#: An open hub answers the handshake at once; a silent socket must not use up the whole probe.
+HANDSHAKE_SECONDS = 5.0
+
+# A host that the server's own content policy names in every release, and that nobody would add to a proxy's.
+_OWN_POLICY = "api.pwnedpasswords.com"
+_ACCEPT_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_BODY_SAMPLE = 64 * 1024
+_LARGEST_FRAME = 1024 * 1024
+_TEXT, _BINARY, _CLOSE = 1, 2, 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """One request of the probe; ``path`` is below the vault's own path and may hold a query."""
+
+    path: str
+    upgrade: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a probe found: the observation, its diagnosis, and how long each answer took in milliseconds."""
+
+    observation: Observation
+    findings: t.List[Finding]
+    timings_ms: t.Dict[str, float]
+
+
+def probe(
+    target: Target,
+    context: t.Optional[ssl.SSLContext],
+    version: str = "",
+    layout: str = "auto",
+    token: str = "",
+    timeout: float = 10.0,
+) -> Report:
+    """Ask everything once and diagnose it. Raises LayoutError for a version or layout that cannot be."""
+    expected = str(parse_version(version)) if version else ""
+    if expected:
+        plan_layout(parse_version(expected), layout)
+    answers, timings = ask_all(target, context, _questions(token), timeout)
+    served = _served_version(answers.pop("version"))
+    observation = Observation(
+        url=target.url,
+        secure=target.secure,
+        base_path=target.base_path,
+        alive=answers["alive"],
+        hub=answers["hub"],
+        anonymous_hub=answers["anonymous_hub"],
+        hub_plain=answers["hub_plain"],
+        hub_session=_without_token(answers["hub_session"], token) if token else None,
+        plan=_plan(served or expected, layout),
+        layout_asked=layout,
+        version_served=served,
+        version_expected=expected,
+    )
+    return Report(observation, diagnose(observation, target.connect_host, target.connect_port), timings)
+
+
+def _questions(token: str) -> t.Dict[str, Question]:
+    questions = {
+        "alive": Question(ALIVE_PATH),
+        "version": Question(VERSION_PATH),
+        "hub": Question(HUB_PATH, upgrade=True),
+        "hub_plain": Question(HUB_PATH),
+        "anonymous_hub": Question(f"{ANONYMOUS_HUB_PATH}?token={uuid.uuid4().hex}", upgrade=True),
+    }
+    if token:
+        questions["hub_session"] = Question(f"{HUB_PATH}?access_token={quote(token, safe='')}", upgrade=True)
+    return questions
+
+
+def _served_version(answer: Answer) -> str:
+    """The release that the server names, empty where it names none that is known."""
+    if answer.status != 200 or answer.body != "json":
+        return ""
+    try:
+        return str(parse_version(json.loads(answer.excerpt)))
+    except (LayoutError, ValueError):
+        return ""
+
+
+def _plan(version: str, layout: str) -> t.Optional[LayoutPlan]:
+    if not version:
+        return None
+    try:
+        return plan_layout(parse_version(version), layout)
+    except LayoutError:
+        # The server is of another era than the caller thinks; that is a finding of its own.
+        return plan_layout(parse_version(version))
+
+
+def _without_token(answer: Answer, token: str) -> Answer:
+    """A page may quote the address it was asked for."""
+    hidden = {}
+    for name in ("excerpt", "error", "server", "location"):
+        value = getattr(answer, name)
+        for secret in (token, quote(token, safe="")):
+            value = value.replace(secret, "********")
+        hidden[name] = value
+    return dataclasses.replace(answer, **hidden)
+
+
+def ask_all(
+    target: Target, context: t.Optional[ssl.SSLContext], questions: t.Mapping[str, Question], timeout: float
+) -> t.Tuple[t.Dict[str, Answer], t.Dict[str, float]]:
+    """Ask side by side. A question without an answer at the deadline is answered "timeout"."""
+    deadline = Deadline(timeout)
+    answers: t.Dict[str, Answer] = {}
+    timings: t.Dict[str, float] = {}
+    begin = time.monotonic()
+
+    def work(name: str, question: Question) -> None:
+        answers[name] = ask(target, context, question, deadline)
+        timings[name] = round((time.monotonic() - begin) * 1000, 1)
+
+    # Daemons, since nothing can interrupt a name lookup that hangs; such a thread ends with the process.
+    threads = [threading.Thread(target=work, args=item, daemon=True) for item in questions.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, begin + timeout + 0.1 - time.monotonic()))
+    late = Answer(fault="timeout", error="no answer in time")
+    total = round((time.monotonic() - begin) * 1000, 1)
+    return {name: answers.get(name, late) for name in questions}, {**timings, "total": total}
+
+
+def ask(target: Target, context: t.Optional[ssl.SSLContext], question: Question, deadline: Deadline) -> Answer:
+    """One request on a connection of its own; a failure is an answer too."""
+    try:
+        sock = open_socket(target, context, deadline)
+    except TransportError as exc:
+        return Answer(fault=exc.fault, error=str(exc))
+    try:
+        return _converse(Wire(sock, deadline), target, question, deadline)
+    except (OSError, http.client.HTTPException) as exc:
+        failure = explain(exc)
+        return Answer(fault=failure.fault, error=str(failure))
+    finally:
+        sock.close()
+
+
+def _converse(wire: Wire, target: Target, question: Question, deadline: Deadline) -> Answer:
+    key = base64.b64encode(os.urandom(16)).decode("ascii")
+    headers = {"Accept": "*/*", "User-Agent": "vaultwire-hub-probe"}
+    if question.upgrade:
+        # The whole set: some proxies refuse an upgrade without Key or Version.
+        headers.update(
+            {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": key}
+        )
+    else:
+        headers["Connection"] = "close"
+    response = exchange(wire, target.host_header, "GET", target.base_path + question.path, headers)
+    if response.status != 101:
+        return _plain_answer(response)
+    answer = Answer(
+        status=101,
+        server=_header(response, "server"),
+        accept_ok=_header(response, "sec-websocket-accept") == accept_for(key),
+    )
+    if not question.upgrade or not answer.accept_ok:
+        return answer
+    wire.deadline = deadline.within(HANDSHAKE_SECONDS)
+    return dataclasses.replace(answer, **_await_handshake(wire, response.fp))
+
+
+def _plain_answer(response: http.client.HTTPResponse) -> Answer:
+    body = response.read(_BODY_SAMPLE)
+    kind, app = _body_kind(body, _header(response, "content-type"))
+    return Answer(
+        status=response.status,
+        body=kind,
+        app=app,
+        challenge=bool(_header(response, "www-authenticate")),
+        guarded=frozenset(name for name in SECURITY_HEADERS if _header(response, name)),
+        own_policy=_OWN_POLICY in _header(response, "content-security-policy"),
+        server=_header(response, "server"),
+        # Gates put the address that was asked for, token and all, into the query of their redirect.
+        location=_header(response, "location").partition("?")[0].partition("#")[0],
+        excerpt=" ".join(body[:400].decode("utf-8", "replace").split())[:120],
+    )
+
+
+def _header(response: http.client.HTTPResponse, name: str) -> str:
+    return (response.getheader(name) or "").strip()
+
+
+def _body_kind(body: bytes, content_type: str) -> t.Tuple[BodyKind, bool]:
+    """The kind of a body, and whether it is an error of the vault server itself."""
+    if not body.strip():
+        return "empty", False
+    try:
+        value = json.loads(body)
+    except ValueError:
+        page = "html" in content_type.lower() or body.lstrip()[:1] == b"<"
+        return ("html" if page else "other"), False
+    # Releases differ in the case of their keys.
+    keys = {key.lower() for key in value} if isinstance(value, dict) else set()
+    return "json", "errormodel" in keys
+
+
+def accept_for(key: str) -> str:
+    """The Sec-WebSocket-Accept that belongs to a Sec-WebSocket-Key."""
+    return base64.b64encode(hashlib.sha1(key.encode("ascii") + _ACCEPT_SUFFIX).digest()).decode("ascii")
+
+
+def _await_handshake(wire: Wire, stream: io.BufferedReader) -> t.Dict[str, t.Any]:
+    """Send the SignalR handshake and read frames until its answer, the end of the socket or the deadline."""
+    try:
+        wire.sendall(client_frame(_TEXT, HELLO))
+        while True:
+            opcode, payload = read_frame(stream)
+            if opcode == _CLOSE:
+                return {"closed_after_101": True, "error": "the socket was closed"}
+            if opcode in (_TEXT, _BINARY) and _is_handshake(payload):
+                break
+        if payload != HELLO_ANSWER:
+            return {"error": "the handshake was refused"}
+        wire.sendall(client_frame(_CLOSE, struct.pack(">H", 1000)))
+        return {"handshake": True}
+    except (OSError, EOFError, ValueError) as exc:
+        if isinstance(exc, EOFError) or explain(exc).fault == "closed":
+            return {"closed_after_101": True, "error": "the socket was closed"}
+        return {"error": "the handshake never came"}
+
+
+def _is_handshake(payload: bytes) -> bool:
+    """Whether a frame answers the handshake: JSON and a separator. An event may come first and end in that byte."""
+    if payload[-1:] != b"\x1e":
+        return False
+    try:
+        return isinstance(json.loads(payload[:-1]), dict)
+    except ValueError:
+        return False
+
+
+def client_frame(opcode: int, payload: bytes) -> bytes:
+    """A short WebSocket frame as clients must send it: final and masked."""
+    if len(payload) > 125:
+        raise ValueError("only short frames are needed here")
+    mask = os.urandom(4)
+    return bytes((0x80 | opcode, 0x80 | len(payload))) + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
+
+
+def read_frame(stream: io.BufferedReader) -> t.Tuple[int, bytes]:
+    """The next frame of a server as opcode and payload. Raises EOFError at the end of the socket."""
+    first, second = _exactly(stream, 2)
+    length = second & 0x7F
+    if length == 126:
+        (length,) = struct.unpack(">H", _exactly(stream, 2))
+    elif length == 127:
+        (length,) = struct.unpack(">Q", _exactly(stream, 8))
+    if second & 0x80 or length > _LARGEST_FRAME:
+        raise ValueError("not a frame of a server")
+    return first & 0x0F, _exactly(stream, length)
+
+
+def _exactly(stream: io.BufferedReader, size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run a module's main() in this process and read the JSON it prints."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import typing as t
+
+from ansible.module_utils.testing import patch_module_args
+
+
+def run_module(main: t.Callable[[], None], **arguments: t.Any) -> dict[str, t.Any]:
+    """The result of a module; its whole output is kept under ``printed``, to search it for secrets."""
+    output = io.StringIO()
+    with patch_module_args(arguments), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+        main()
+    result: dict[str, t.Any] = json.loads(output.getvalue())
+    result["printed"] = output.getvalue()
+    return result

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading a host: ports and who holds them, the container without its secrets, the proxies."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.vaultwire.stack.plugins.module_utils import _host
+from ansible_collections.vaultwire.stack.plugins.module_utils._host import Listener
+
+INSPECTED: dict[str, Any] = {
+    "Config": {
+        "Image": "docker.io/vaultwarden/server:1.30.5-alpine",
+        "Labels": {},
+        "Env": ["ADMIN_TOKEN=Nl9xQ", "DOMAIN=https://x"],
+    },
+    "State": {"Status": "running"},
+    "HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8080"}], "3012/tcp": None}},
+    "Mounts": [{"Type": "bind", "Source": "/vw-data", "Destination": "/data", "RW": True}],
+}
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_a_listening_socket_is_found_with_its_holder(family: int, address: str) -> None:
+    """This very process."""
+    with socket.socket(family) as listener:
+        try:
+            listener.bind((address, 0))
+        except OSError:
+            pytest.skip(f"no {address} here")
+        listener.listen()
+        found = [entry for entry in _host.listeners() if entry.port == listener.getsockname()[1]]
+    assert len(found) == 1
+    assert socket.inet_pton(family, found[0].address) == socket.inet_pton(family, address)
+    assert found[0].process == Path(f"/proc/{os.getpid()}/comm").read_text(encoding="ascii").strip()
+
+
+@pytest.mark.parametrize(
+    ("address", "taken"),
+    [("127.0.0.1", True), ("0.0.0.0", True), ("192.0.2.1", False)],
+)
+def test_a_conflict_is_one_on_the_same_address(address: str, taken: bool) -> None:
+    """A wildcard collides with everything; another address does not."""
+    sockets = [Listener("127.0.0.1", 8080, "python3")]
+    found = _host.port_conflicts([{"name": "http", "port": 8080, "address": address}], sockets, [])
+    assert bool(found) is taken
+    if taken:
+        assert found[0]["text"] == "Port 8080, wanted for http, is taken on 127.0.0.1 by python3."
+
+
+def test_the_program_to_be_configured_may_hold_its_port() -> None:
+    """A second run of the role finds its own proxy there."""
+    sockets = [Listener("0.0.0.0", 443, "nginx")]
+    wanted = [{"name": "https", "port": 443, "address": "0.0.0.0"}]
+    assert _host.port_conflicts(wanted, sockets, ["nginx"]) == []
+    assert _host.port_conflicts(wanted, sockets, ["caddy"]) != []
+
+
+def test_a_container_is_described_without_values() -> None:
+    """The names of its variables only; the release from the tag where there is no label."""
+    found = _host.describe_container(INSPECTED)
+    assert found["version"] == "1.30.5"
+    assert found["environment_names"] == ["ADMIN_TOKEN", "DOMAIN"]
+    assert found["published_ports"] == [{"address": "0.0.0.0", "host": 8080, "container": 80}]
+    assert found["mounts"] == [{"type": "bind", "source": "/vw-data", "destination": "/data"}]
+    assert "Nl9xQ" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "version"),
+    [
+        ("vaultwarden/server:latest", "1.37.2", "1.37.2"),
+        ("vaultwarden/server:latest", "", ""),
+        ("registry.example.com:5000/vaultwarden/server", "", ""),
+        ("vaultwarden/server:1.28.1@sha256:" + "0" * 64, "", "1.28.1"),
+    ],
+)
+def test_the_release_of_a_container(image: str, label: str, version: str) -> None:
+    """The label is right even where the tag says nothing."""
+    config = {"Image": image, "Labels": {"org.opencontainers.image.version": label} if label else None, "Env": None}
+    assert _host.describe_container({**INSPECTED, "Config": config})["version"] == version

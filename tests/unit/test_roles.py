@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""House rules that are checked rather than remembered: specs equal defaults, names, and where versions may stand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
+COMMENTED = re.compile(r"^# ([a-z_]+): ", re.MULTILINE)
+
+#: Where the second port's number may stand: the model; and the lab, which plays the server on the other side.
+MAY_NAME_THE_PORT = ("plugins/module_utils/_layout.py", "lab/")
+
+
+def load(path: Path) -> Any:
+    """A YAML file."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def sources(*patterns: str) -> list[Path]:
+    """Files of the product."""
+    return [path for pattern in patterns for path in sorted(ROOT.glob(pattern)) if path.is_file()]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_specs_and_defaults_are_the_same(role: str) -> None:
+    """Names and literal values; a variable without a default is shown as a comment and has none in the spec."""
+    path = ROOT / "roles" / role / "defaults" / "main.yml"
+    defaults = load(path)
+    options = load(ROOT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
+    commented = {name for name in COMMENTED.findall(path.read_text(encoding="utf-8")) if name.startswith(f"{role}_")}
+    assert {name: option["default"] for name, option in options.items() if "default" in option} == defaults
+    assert {name for name, option in options.items() if "default" not in option} == commented - set(defaults)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_variable_has_a_type_and_a_description(role: str) -> None:
+    """Descriptions are templated by Ansible, so they must not look like templates."""
+    specs = load(ROOT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]
+    for name, option in specs["main"]["options"].items():
+        assert name.startswith(f"{role}_"), name
+        assert option["type"], name
+        assert option["description"], name
+        assert "{{" not in str(option), name
+        if re.search(r"(password|token|secret)$", name):
+            assert option["type"] == "str", f"{name}: a failing spec prints values of other types"
+            assert "choices" not in option, name
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_internal_names_carry_the_role(role: str) -> None:
+    """Registered and loop variables are __<role>_*; a role sets no fact."""
+    for path in sources(f"roles/{role}/tasks/**/*.yml", f"roles/{role}/handlers/*.yml"):
+        text = path.read_text(encoding="utf-8")
+        assert "set_fact" not in text, path
+        assert "ignore_errors" not in text, path
+        for name in re.findall(r"(?:register|loop_var): (\S+)", text):
+            assert name.startswith(f"__{role}_"), f"{path}: {name}"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_first_file_of_a_role_is_a_table_of_contents(role: str) -> None:
+    """It brings other files in, and does next to nothing itself."""
+    tasks = load(ROOT / "roles" / role / "tasks" / "main.yml")
+    brings_in = [task for task in tasks if any("_tasks" in key for key in task)]
+    assert len(tasks) - len(brings_in) <= 1
+
+
+def test_the_second_port_stands_in_the_model_only() -> None:
+    """A number in a second place is one that is forgotten when the first changes."""
+    for path in sources(
+        "plugins/**/*.py", "roles/**/*.yml", "roles/**/*.j2", "playbooks/**/*.yml", "tools/*", "lab/*.py"
+    ):
+        name = str(path.relative_to(ROOT))
+        if not name.startswith(MAY_NAME_THE_PORT):
+            assert "3012" not in path.read_text(encoding="utf-8"), name
+
+
+def test_versions_of_the_server_are_compared_in_the_model_only() -> None:
+    """Roles and playbooks ask it; the proxy's own version is another matter."""
+    for path in sources("roles/vaultwarden/**/*", "roles/notifications_check/**/*", "playbooks/**/*.yml"):
+        assert "is version(" not in path.read_text(encoding="utf-8"), path
+
+
+def test_no_group_name_stands_in_a_role() -> None:
+    """Roles know nothing of inventories."""
+    for path in sources("roles/**/*.yml"):
+        assert "groups[" not in path.read_text(encoding="utf-8"), path

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The internal authority, and the judgement of given certificates, with the real openssl."""
+
+from __future__ import annotations
+
+import datetime
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ansible_collections.vaultwire.stack.plugins.modules import tls_certificate
+from tests.unit.fake_module import run_module
+
+HOST = "vault.example.com"
+
+
+def run(directory: Path, **arguments: Any) -> dict[str, Any]:
+    """Run the module."""
+    return run_module(tls_certificate.main, **{"host": HOST, "directory": str(directory), **arguments})
+
+
+def text_of(certificate: str) -> str:
+    """What openssl says of a certificate."""
+    command = ["openssl", "x509", "-in", certificate, "-noout", "-text"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def make_pair(folder: Path, *arguments: str) -> tuple[str, str]:
+    """A self-signed certificate and its key."""
+    key, certificate = f"{folder}/given.key", f"{folder}/given.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-keyout", key, "-out", certificate, "-subj", "/CN=x"]
+    subprocess.run([*command, *arguments], capture_output=True, check=True)
+    return certificate, key
+
+
+def make_expired(folder: Path) -> tuple[str, str]:
+    """A certificate of last year; openssl itself makes none."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
+    begin = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=400)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + datetime.timedelta(days=365))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    paths = folder / "expired.pem", folder / "expired.key"
+    paths[0].write_bytes(certificate.public_bytes(pem))
+    paths[1].write_bytes(private)
+    return str(paths[0]), str(paths[1])
+
+
+def given(tmp_path: Path, certificate: str, key: str) -> str:
+    """The message with which a given pair is refused; empty when it is taken."""
+    return str(run(tmp_path / "tls", certificate=certificate, key=key).get("msg", ""))
+
+
+@pytest.mark.parametrize(("host", "name"), [(HOST, f"DNS:{HOST}"), ("192.0.2.10", "IP Address:192.0.2.10")])
+def test_the_authority_signs_for_the_host(tmp_path: Path, host: str, name: str) -> None:
+    """Alternative name, chain, private keys; and a second run changes nothing."""
+    done = run(tmp_path, host=host)
+    assert done["changed"] is True
+    shown = text_of(done["certificate"])
+    assert name in shown
+    assert "TLS Web Server Authentication" in shown
+    verify = ["openssl", "verify", "-CAfile", str(tmp_path / "ca.pem"), done["certificate"]]
+    assert subprocess.run(verify, capture_output=True, check=False).returncode == 0
+    assert [Path(path).stat().st_mode & 0o777 for path in (done["key"], str(tmp_path / "ca.key"))] == [0o600, 0o600]
+    assert done["ca_content"] == (tmp_path / "ca.pem").read_text()
+    assert "PRIVATE KEY" not in done["printed"]
+    again = run(tmp_path, host=host)
+    assert (again["changed"], again["ca_content"]) == (False, done["ca_content"])
+
+
+def test_the_certificate_is_renewed_in_time_and_the_authority_stays(tmp_path: Path) -> None:
+    """Clients that trust it must not be asked again."""
+    first = run(tmp_path)
+    old = Path(first["certificate"]).read_text()
+    second = run(tmp_path, renew_days=900)
+    assert second["changed"] is True
+    assert second["ca_content"] == first["ca_content"]
+    assert Path(second["certificate"]).read_text() != old
+
+
+def test_a_lost_key_is_replaced(tmp_path: Path) -> None:
+    """The pair belongs together afterwards."""
+    first = run(tmp_path)
+    Path(first["key"]).unlink()
+    second = run(tmp_path)
+    assert second["changed"] is True
+    assert given(tmp_path, second["certificate"], second["key"]) == ""
+
+
+def test_check_mode_makes_nothing(tmp_path: Path) -> None:
+    """And says that it would."""
+    done = run(tmp_path / "tls", _ansible_check_mode=True)
+    assert done["changed"] is True
+    assert not (tmp_path / "tls").exists()
+
+
+def test_a_given_pair_that_fits_is_taken(tmp_path: Path) -> None:
+    """Nothing is changed."""
+    pair = make_pair(tmp_path, "-nodes", "-days", "2", "-addext", f"subjectAltName=DNS:*.example.com,DNS:{HOST}")
+    done = run(tmp_path / "tls", certificate=pair[0], key=pair[1])
+    assert (done["changed"], done["certificate"], done["key"]) == (False, *pair)
+    assert not (tmp_path / "tls").exists()
+
+
+def test_given_pairs_that_cannot_serve_are_refused(tmp_path: Path) -> None:
+    """Each with the file and the reason."""
+    names = ("-addext", f"subjectAltName=DNS:{HOST}")
+    certificate, key = make_pair(tmp_path, "-nodes", "-days", "2", *names)
+    other = tmp_path / "other"
+    other.mkdir()
+    strange = make_pair(other, "-nodes", "-days", "2", "-addext", "subjectAltName=DNS:other.example.com")
+    assert "cannot be read" in given(tmp_path, "/nonexistent.pem", key)
+    assert "no certificate" in given(tmp_path, key, key)
+    assert "another name" in given(tmp_path, *strange)
+    assert "does not belong" in given(tmp_path, certificate, strange[1])
+    assert "no private key" in given(tmp_path, certificate, certificate)
+    assert "go together" in given(tmp_path, certificate, "")
+    expired = make_expired(other)
+    locked = make_pair(tmp_path, "-passout", "pass:x", "-days", "2", *names)
+    assert "expired" in given(tmp_path, *expired)
+    assert "passphrase" in given(tmp_path, *locked)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run parts of the test suite and end with one line that sums them all.
+
+Usage: run_tests.py PART...   where a part is lint, unit, molecule (all scenarios) or molecule:<scenario>
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / "build" / "test"
+
+LINTERS = {
+    "yamllint": ["yamllint", "--strict", "."],
+    "ruff check": ["ruff", "check", "."],
+    "ruff format": ["ruff", "format", "--check", "."],
+    "mypy plugins": ["mypy", "collections/ansible_collections/vaultwire/stack/plugins"],
+    "mypy lab": ["mypy", "-p", "lab"],
+    "mypy tests": ["mypy", "tools", "tests/unit", "tests/contract", "molecule/testinfra"],
+    "ansible-lint": ["ansible-lint", "--offline"],
+    "module documentation": ["python3", "tools/check_docs.py"],
+    "collection package": ["python3", "tools/check_package.py"],
+}
+
+
+class Outcome(NamedTuple):
+    """What came of one part."""
+
+    name: str
+    passed: int
+    failed: int
+
+
+def say(text: str) -> None:
+    """Progress, at once."""
+    print(f"[test] {text}", flush=True)
+
+
+def run(name: str, command: list[str], **environment: str) -> bool:
+    """Run a command with its output in a file; show the end of it only on failure."""
+    log = LOGS / f"{name.replace(' ', '-').replace(':', '-')}.log"
+    begin = time.monotonic()
+    with log.open("w", encoding="utf-8") as stream:
+        code = subprocess.run(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            check=False,
+        ).returncode
+    say(f"{name}: {'ok' if code == 0 else 'FAILED'} ({time.monotonic() - begin:.0f} s)")
+    if code != 0:
+        print("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-80:]), flush=True)
+    return code == 0
+
+
+def junit(path: Path) -> tuple[int, int]:
+    """(passed, failed) of a pytest report; a report that is missing or empty is a failure."""
+    if not path.exists():
+        return 0, 1
+    suites = list(ElementTree.parse(path).getroot().iter("testsuite"))
+    total, bad, skipped = (
+        sum(int(suite.get(key, "0")) for suite in suites for key in keys)
+        for keys in (("tests",), ("failures", "errors"), ("skipped",))
+    )
+    return (total - bad - skipped, bad) if total else (0, 1)
+
+
+def lint() -> Iterator[Outcome]:
+    """Each linter counts as one test."""
+    for name, command in LINTERS.items():
+        good = run(name, command)
+        yield Outcome(name, int(good), int(not good))
+
+
+def unit() -> Iterator[Outcome]:
+    """Unit and contract tests."""
+    report = LOGS / "unit.xml"
+    report.unlink(missing_ok=True)
+    good = run("unit", ["python3", "-m", "pytest", "-q", f"--junitxml={report}"])
+    passed, failed = junit(report)
+    yield Outcome("unit", passed, max(failed, int(not good)))
+
+
+def scenarios() -> list[str]:
+    """All scenarios, by name."""
+    return sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
+
+
+def molecule(scenario: str) -> Outcome:
+    """A scenario's own steps count as one test, beside those of its verifier."""
+    report = LOGS / f"molecule-{scenario}.xml"
+    report.unlink(missing_ok=True)
+    good = run(
+        f"molecule:{scenario}",
+        ["molecule", "test", "--scenario-name", scenario],
+        PYTEST_ADDOPTS=f"--junitxml={report} -o junit_suite_name={scenario}",
+    )
+    passed, failed = junit(report)
+    return Outcome(f"molecule:{scenario}", passed + int(good), max(failed, int(not good)))
+
+
+def outcomes(parts: list[str]) -> Iterator[Outcome]:
+    """Run the parts in order."""
+    for part in parts:
+        kind, _, scenario = part.partition(":")
+        if kind == "lint":
+            yield from lint()
+        elif kind == "unit":
+            yield from unit()
+        elif kind == "molecule":
+            yield from (molecule(name) for name in ([scenario] if scenario else scenarios()))
+        else:
+            raise SystemExit(f"{part} is not a part of the tests. Use lint, unit, molecule or molecule:<scenario>.")
+
+
+def server_kind() -> str:
+    """Which server the lab's registry serves."""
+    shown = subprocess.run(
+        ["python3", "-m", "lab", "server-kind"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return shown.stdout.strip()
+
+
+def main() -> int:
+    """Run the parts named on the command line."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    done = list(outcomes(sys.argv[1:]))
+    if any(outcome.name.startswith("molecule:") for outcome in done):
+        real = server_kind() == "real"
+        say("server: the real vaultwarden" if real else "server: the project's stand-in, not the real vaultwarden")
+    for outcome in done:
+        say(f"{outcome.name}: {outcome.passed} passed, {outcome.failed} failed")
+    passed, failed = sum(outcome.passed for outcome in done), sum(outcome.failed for outcome in done)
+    print(f"{passed} passed, {failed} failed")
+    return int(failed > 0 or passed == 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
