@@ -155,18 +155,19 @@ def proxies_info(run: Run, sockets: t.Iterable[Listener]) -> t.Dict[str, t.Dict[
 
 
 def port_conflicts(
-    wanted: t.Iterable[t.Mapping[str, t.Any]], sockets: t.Iterable[Listener], allowed: t.Collection[str]
+    wanted: t.Iterable[t.Mapping[str, t.Any]], sockets: t.Iterable[Listener]
 ) -> t.List[t.Dict[str, t.Any]]:
-    """Wanted ports that a process other than the allowed ones holds: ``[{name, port, address, process, text}]``.
+    """Wanted ports that another process holds: ``[{name, port, address, process, text}]``.
 
-    A wanted entry is ``{name, port, address}``; a wildcard on either side collides with every address.
+    A wanted entry is ``{name, port, address, holder}``; ``holder`` is the process that may have it already. A wildcard
+    on either side collides with every address.
     """
     wildcards = {"0.0.0.0", "::"}
     conflicts = []
     for entry in wanted:
         for socket in sockets:
             same_place = socket.address == entry["address"] or bool({socket.address, entry["address"]} & wildcards)
-            if socket.port == int(entry["port"]) and same_place and socket.process not in allowed:
+            if socket.port == int(entry["port"]) and same_place and socket.process != entry["holder"]:
                 holder = socket.process or "another process"
                 text = f"Port {socket.port}, wanted for {entry['name']}, is taken on {socket.address} by {holder}."
                 conflicts.append({**socket._asdict(), "name": entry["name"], "text": text})

@@ -38,11 +38,10 @@ options:
         description: IP address it is to be bound to.
         type: str
         default: "0.0.0.0"
-  allowed_holders:
-    description: Names of processes that may hold a wanted port, since they are the ones to be configured.
-    type: list
-    elements: str
-    default: []
+      holder:
+        description: Name of the process that may hold the port already, since it is the one to be configured.
+        type: str
+        default: ""
 attributes:
   check_mode:
     support: full
@@ -123,9 +122,9 @@ ARGUMENTS: t.Dict[str, t.Any] = {
             "name": {"type": "str", "default": ""},
             "port": {"type": "int", "required": True},
             "address": {"type": "str", "default": "0.0.0.0"},
+            "holder": {"type": "str", "default": ""},
         },
     },
-    "allowed_holders": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -152,9 +151,7 @@ def main() -> None:
         proxies=_host.proxies_info(module.run_command, sockets),
         # A port that the container itself publishes is held by the engine on its behalf.
         port_conflicts=_host.port_conflicts(
-            [port for port in module.params["ports"] if port["port"] not in own],
-            sockets,
-            module.params["allowed_holders"],
+            [port for port in module.params["ports"] if port["port"] not in own], sockets
         ),
         ipv6=os.path.exists("/proc/net/if_inet6"),
         systemd=os.path.isdir("/run/systemd/system"),

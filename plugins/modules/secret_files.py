@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: secret_files
-short_description: Keeps a directory that holds one file for each secret
+short_description: Keeps a directory of secrets, and other private directories
 version_added: "0.1.0"
 description:
   - Makes the directory hold exactly the given secrets, one file each, written without any change to their bytes.
@@ -23,6 +23,11 @@ options:
     description: File name to value. Values are written as they are, without a line break at the end.
     type: dict
     default: {}
+  directories:
+    description: Further directories for the same owner, mode 0700, made where they are missing.
+    type: list
+    elements: path
+    default: []
   uid:
     description: Number of the user that owns directory and files.
     type: int
@@ -57,6 +62,11 @@ written:
   returned: always
   type: list
   elements: str
+made:
+  description: Directories that were (or would be) made or given their owner and mode.
+  returned: always
+  type: list
+  elements: str
 removed:
   description: Names of the files that were (or would be) removed.
   returned: always
@@ -75,6 +85,7 @@ from ansible_collections.vaultwire.stack.plugins.module_utils import _files
 ARGUMENTS: t.Dict[str, t.Any] = {
     "directory": {"type": "path", "required": True},
     "secrets": {"type": "dict", "default": {}, "no_log": True},
+    "directories": {"type": "list", "elements": "path", "default": []},
     "uid": {"type": "int", "required": True},
     "gid": {"type": "int", "required": True},
 }
@@ -118,20 +129,24 @@ def main() -> None:
     if bad or not all(isinstance(value, str) for value in params["secrets"].values()):
         module.fail_json(msg="Names of secrets are lower-case letters, digits and _, and values are texts.")
     changes = planned(params)
-    directory = (params["directory"], params["uid"], params["gid"])
-    remake = _directory_differs(*directory)
+    owner = (params["uid"], params["gid"])
+    remake = [path for path in (params["directory"], *params["directories"]) if _directory_differs(path, *owner)]
     written = [os.path.basename(wanted.path) for wanted, _ in changes if wanted.content is not None]
     removed = [os.path.basename(wanted.path) for wanted, _ in changes if wanted.content is None]
     if not module.check_mode:
-        if remake:
-            _make_directory(*directory)
+        for path in remake:
+            _make_directory(path, *owner)
         for wanted, _ in changes:
             _files.write_file(wanted)
     module.exit_json(
-        changed=bool(changes) or remake,
+        changed=bool(changes or remake),
+        made=remake,
         written=written,
         removed=removed,
-        diff={"before": "", "after": "".join(f"{name} (value hidden)\n" for name in written)},
+        diff={
+            "before": "",
+            "after": "".join([*(f"{path}/\n" for path in remake), *(f"{name} (value hidden)\n" for name in written)]),
+        },
     )
 
 

@@ -47,7 +47,7 @@ def test_a_listening_socket_is_found_with_its_holder(family: int, address: str) 
 def test_a_conflict_is_one_on_the_same_address(address: str, taken: bool) -> None:
     """A wildcard collides with everything; another address does not."""
     sockets = [Listener("127.0.0.1", 8080, "python3")]
-    found = _host.port_conflicts([{"name": "http", "port": 8080, "address": address}], sockets, [])
+    found = _host.port_conflicts([{"name": "http", "port": 8080, "address": address, "holder": ""}], sockets)
     assert bool(found) is taken
     if taken:
         assert found[0]["text"] == "Port 8080, wanted for http, is taken on 127.0.0.1 by python3."
@@ -56,9 +56,9 @@ def test_a_conflict_is_one_on_the_same_address(address: str, taken: bool) -> Non
 def test_the_program_to_be_configured_may_hold_its_port() -> None:
     """A second run of the role finds its own proxy there."""
     sockets = [Listener("0.0.0.0", 443, "nginx")]
-    wanted = [{"name": "https", "port": 443, "address": "0.0.0.0"}]
-    assert _host.port_conflicts(wanted, sockets, ["nginx"]) == []
-    assert _host.port_conflicts(wanted, sockets, ["caddy"]) != []
+    wanted = {"name": "https", "port": 443, "address": "0.0.0.0"}
+    assert _host.port_conflicts([{**wanted, "holder": "nginx"}], sockets) == []
+    assert _host.port_conflicts([{**wanted, "holder": "caddy"}], sockets) != []
 
 
 def test_a_container_is_described_without_values() -> None:
