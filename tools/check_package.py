@@ -30,7 +30,8 @@ def main() -> int:
              "--offline"],
             cwd=folder, check=True,
         )  # fmt: skip
-        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": folder, "ANSIBLE_CONFIG": "/dev/null"}
+        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": folder}
+        environment.pop("ANSIBLE_CONFIG", None)
         subprocess.run(
             ["ansible-playbook", "--syntax-check", "-i", "localhost,", "vaultwire.stack.site"],
             cwd=folder, env=environment, check=True,

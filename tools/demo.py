@@ -11,16 +11,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from demo_vault import DemoVault
 from playbook import ROOT, Run, address_of, lab, play, write_inventory
 
 FOLDER = ROOT / "build" / "demo"
 #: A token for hosts that live for minutes and are reached from this machine only.
 TOKEN = "demo-admin-token"
-LEGACY = {"host": "demo-legacy", "number": 21, "image": "host-trixie", "version": "1.28.1"}
-MODERN = {"host": "demo-modern", "number": 22, "image": "host-bookworm", "version": "1.37.2"}
+OLD, NEW = "1.28.1", "1.37.2"
+HOSTS = {
+    # In the old layout first, then upgraded in place; and the current release on a host of its own.
+    "legacy": {"host": "demo-legacy", "number": 21, "image": "host-trixie"},
+    "modern": {"host": "demo-modern", "number": 22, "image": "host-bookworm"},
+}
 
 
 class Demo:
@@ -44,6 +48,11 @@ class Demo:
             raise SystemExit(self.finish())
         return done
 
+    def check(self, name: str, good: bool) -> None:
+        """A fact that has to hold."""
+        self.steps.append({"name": name, "ok": good, "seconds": 0.0})
+        print(f"  {'ok ' if good else 'NOT'} {name}", flush=True)
+
     def finish(self) -> int:
         """Write the report; the exit code."""
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -61,33 +70,32 @@ def server_kind() -> str:
     return shown.stdout.strip()
 
 
-def deploy(demo: Demo, plan: dict[str, Any], part: str) -> Path:
-    """Deploy a release on a fresh host and put what was proved into the report."""
-    address, version = address_of(plan["number"]), plan["version"]
-    inventory, proof = FOLDER / f"{part}.json", FOLDER / f"{part}-proof.json"
-    proof.unlink(missing_ok=True)
-    write_inventory(
-        inventory,
-        plan["host"],
-        address,
-        {
-            "vaultwarden_version": version,
-            "vaultwarden_domain": "https://vault.example.com",
-            "vaultwarden_admin_token": TOKEN,
-            "notifications_check_live_update": "always",
-            "notifications_check_report_file": str(proof),
-        },
-    )
-    demo.step(f"a fresh {plan['image'].partition('-')[2]} host", lambda: start_host(plan, address))
-    demo.step(f"vaultwarden {version} by site.yml, with its proofs", lambda: play("site", inventory))
-    demo.report[part] = summary(json.loads(proof.read_text(encoding="utf-8")))
-    return inventory
+def settings_of(part: str) -> dict[str, Any]:
+    """Variables of the demo's vault on one host."""
+    return {
+        "vaultwarden_domain": "https://vault.example.com",
+        "vaultwarden_admin_token": TOKEN,
+        "notifications_check_live_update": "always",
+        "notifications_check_report_file": str(FOLDER / f"{part}-proof.json"),
+        # The demo signs in more often than the three times in five minutes that a server allows its admin.
+        "vaultwarden_environment": {"ADMIN_RATELIMIT_MAX_BURST": 100, "LOGIN_RATELIMIT_MAX_BURST": 100},
+    }
 
 
-def start_host(plan: dict[str, Any], address: str) -> None:
-    """A new lab host, whatever was there before."""
-    lab("down", plan["host"])
-    lab("up", f"{plan['host']}={address}@{plan['image']}")
+def proved(demo: Demo, part: str, name: str, playbook: str, version: str, *arguments: str) -> dict[str, Any]:
+    """Run a playbook to a release, and return what it proved, which is shown as well."""
+    inventory = FOLDER / f"{part}.json"
+    demo.step(name, lambda: play(playbook, inventory, f"--extra-vars=vaultwarden_version={version}", *arguments))
+    return summary(json.loads((FOLDER / f"{part}-proof.json").read_text(encoding="utf-8")))
+
+
+def start_host(part: str) -> None:
+    """A new lab host, whatever was there before, and the inventory that reaches it."""
+    host = HOSTS[part]
+    address = address_of(int(str(host["number"])))
+    lab("down", str(host["host"]))
+    lab("up", f"{host['host']}={address}@{host['image']}")
+    write_inventory(FOLDER / f"{part}.json", str(host["host"]), address, settings_of(part))
 
 
 def summary(proof: dict[str, Any]) -> dict[str, Any]:
@@ -111,16 +119,49 @@ def summary(proof: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def fail_an_upgrade(vault: DemoVault) -> Run:
+    """An upgrade whose proxy is led astray: it must fail, and everything must be as before."""
+    astray = {"reverse_proxy_routes": [{"match": "prefix", "path": "/", "upstream": "127.0.0.1:3999"}]}
+    run = play(
+        "upgrade",
+        FOLDER / "legacy.json",
+        "--extra-vars",
+        json.dumps({"vaultwarden_version": NEW, "notifications_check_wait": 1, **astray}),
+    )
+    undone = not run.ok and "The upgrade was undone" in " ".join(run.output.split())
+    return run._replace(ok=undone and vault.version() == OLD)
+
+
+def upgrade_in_place(demo: Demo, vault: DemoVault) -> None:
+    """The old host to the current release, while a client asks all the time and an item waits to be found again."""
+    kept = vault.add_item()
+    with vault.polling() as outage:
+        demo.report["upgraded"] = proved(demo, "legacy", f"upgrade.yml from {OLD} to {NEW}, in place", "upgrade", NEW)
+    demo.report["upgrade"] = {"from": OLD, "to": NEW, "outage_ms": outage.milliseconds(), "rolled_back": False}
+    there = vault.has_item(kept)
+    demo.check("the item made before is there after", there)
+    print(f"      the vault was away for {outage.milliseconds()} ms, as a client saw it")
+
+
 def main() -> int:
     """The demo."""
     demo = Demo()
     if demo.report["server"]["kind"] != "real":
         print("The server in this demo is the project's stand-in, not the real vaultwarden.")
-    deploy(demo, LEGACY, "legacy")
-    inventory = deploy(demo, MODERN, "modern")
-    second = demo.step("the same playbook again, which must change nothing", lambda: play("site", inventory))
+    demo.step("a fresh Debian 13 host", lambda: start_host("legacy"))
+    demo.report["legacy"] = proved(demo, "legacy", f"vaultwarden {OLD} by site.yml, with its proofs", "site", OLD)
+    vault = DemoVault(FOLDER, "demo-legacy", address_of(21), settings_of("legacy"))
+    demo.step("an upgrade that fails on purpose, and is undone", lambda: fail_an_upgrade(vault))
+    demo.report["forced_rollback"] = {"from": OLD, "to": NEW, "rolled_back": True, "serves": vault.version()}
+    upgrade_in_place(demo, vault)
+    vault.close()
+    demo.step("a fresh Debian 12 host", lambda: start_host("modern"))
+    demo.report["modern"] = proved(demo, "modern", f"vaultwarden {NEW} by site.yml, with its proofs", "site", NEW)
+    second = demo.step(
+        "the same playbook again, which must change nothing", lambda: play("site", FOLDER / "modern.json")
+    )
     demo.report["second_run_changed"] = second.changed if second else -1
-    demo.steps[-1]["ok"] = demo.report["second_run_changed"] == 0
+    demo.check("nothing was changed", demo.report["second_run_changed"] == 0)
     return demo.finish()
 
 

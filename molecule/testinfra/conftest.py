@@ -94,7 +94,7 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
         name = cast(Host, item.funcargs["host"]).backend.name
         script = (
             "journalctl --no-pager -n 20; for c in $(docker ps -aq); do docker logs --tail 20 $c; done; "
-            "tail -n 5 /var/log/nginx/*.log"
+            "tail -n 5 /var/log/nginx/*.log /var/log/*/vaultwire-*.log"
         )
         command = ["docker", "exec", name, "sh", "-c", script]
         shown = subprocess.run(command, capture_output=True, text=True, check=False)

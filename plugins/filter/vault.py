@@ -12,11 +12,16 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.vaultwire.stack.plugins.module_utils import _proxy, _settings
 from ansible_collections.vaultwire.stack.plugins.module_utils._domain import DomainError, parse_domain
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
+    DEFAULT_WEBSOCKET_PORT,
     LayoutError,
     LayoutPlan,
+    known_fault,
     parse_image_version,
     parse_version,
     plan_layout,
+)
+from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
+    upgrade_problem as _layout_upgrade_problem,
 )
 
 Result = t.TypeVar("Result")
@@ -58,6 +63,7 @@ def vaultwarden_plan(settings: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
     ``listen``: ports taken, ``{name, address, port}``; ``publish``: the same as ``address:host:container``;
     ``proxy_routes``: rules for a proxy on the same host, ``{match, path, upstream: 'address:port'}``, most specific
     first; ``server_url``: where the server itself answers;
+    ``known_fault``: a sentence on a release better avoided, or empty;
     ``secrets_mount``: where the secrets appear in the container.
     """
     plan = _settings.plan_for(settings)
@@ -70,6 +76,7 @@ def vaultwarden_plan(settings: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
         "proxy_routes": [
             {"match": route.match, "path": route.path, "upstream": upstream[route.upstream]} for route in plan.routes
         ],
+        "known_fault": known_fault(parse_version(plan.version)),
         "secrets_mount": _settings.SECRETS_MOUNT,
         "server_url": f"http://{upstream['http']}{plan.base_path}",
     }
@@ -90,9 +97,24 @@ def vault_domain(url: str, name: str = "vaultwarden_domain") -> t.Dict[str, t.An
     return dataclasses.asdict(parse_domain(url, name))
 
 
+def upgrade_problem(source: str, target: str) -> str:
+    """Why a host that runs ``source`` cannot go to ``target``, or empty; ``source`` is empty where it is not known."""
+    return _layout_upgrade_problem(source, parse_version(target)) or ""
+
+
+def server_url(container: t.Dict[str, t.Any], base_path: str = "") -> str:
+    """Where a container of deployment_info answers HTTP on its host, or empty where it publishes no such port."""
+    for port in container.get("published_ports", []):
+        if port["container"] != DEFAULT_WEBSOCKET_PORT:
+            address = "127.0.0.1" if port["address"] in ("0.0.0.0", "::") else port["address"]
+            return f"http://{_settings.url_host(address)}:{port['host']}{base_path}"
+    return ""
+
+
 def without_invocation(result: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
     """A registered result without the arguments of its module and Ansible's own marks."""
-    return {key: value for key, value in result.items() if key != "invocation" and not key.startswith("_ansible")}
+    unwanted = ("invocation", "_ansible", "failed_when")
+    return {key: value for key, value in result.items() if not key.startswith(unwanted)}
 
 
 class FilterModule:
@@ -107,6 +129,8 @@ class FilterModule:
             "vaultwarden_environment": _guard(_settings.build_environment),
             "vaultwarden_secret_files": _settings.secret_files,
             "image_reference": _guard(image_reference),
+            "upgrade_problem": _guard(upgrade_problem),
+            "server_url": server_url,
             "without_invocation": without_invocation,
             "is_floating": _guard(is_floating),
             "reverse_proxy_problems": _proxy.find_problems,

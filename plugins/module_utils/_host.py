@@ -19,7 +19,15 @@ Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
 
 _LISTEN = "0A"
 _VERSION_LABEL = "org.opencontainers.image.version"
-_PROXY_COMMANDS = {"nginx": ["nginx", "-v"]}
+#: Reverse proxies by the name this collection has for them: how to ask for the version; the program's name comes first.
+_PROXY_COMMANDS = {
+    "nginx": ["nginx", "-v"],
+    "caddy": ["caddy", "version"],
+    "apache": ["apache2", "-v"],
+    "haproxy": ["haproxy", "-v"],
+    "traefik": ["traefik", "version"],
+    "lighttpd": ["lighttpd", "-v"],
+}
 
 
 class Listener(t.NamedTuple):
@@ -106,6 +114,7 @@ def describe_container(data: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         "image": image,
         "tag": tag,
         "version": _release((data["Config"].get("Labels") or {}).get(_VERSION_LABEL, ""), tag),
+        "layout": (data["Config"].get("Labels") or {}).get("org.vaultwire.layout", ""),
         "status": data["State"]["Status"],
         "environment_names": sorted(entry.partition("=")[0] for entry in data["Config"].get("Env") or []),
         "published_ports": _published(data),
@@ -150,7 +159,7 @@ def proxies_info(run: Run, sockets: t.Iterable[Listener]) -> t.Dict[str, t.Dict[
             continue
         _, out, err = run([path, *command[1:]])
         version = re.search(r"\d+(\.\d+)+", out + err)
-        found[name] = {"version": version.group() if version else "", "running": name in holders}
+        found[name] = {"version": version.group() if version else "", "running": command[0] in holders}
     return found
 
 

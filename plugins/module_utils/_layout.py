@@ -64,6 +64,15 @@ SERVER_BACKUP_COMMAND = Version(1, 32, 1)
 TRUSTED_PROXIES = Version(1, 37, 0)
 
 
+#: Releases with faults of their own that an upgrade should not end on, and why;
+KNOWN_BAD: t.Dict[Version, str] = {
+    Version(1, 35, 0): "it signs every client out",
+    Version(1, 36, 0): "its migration fails on MariaDB databases whose tables have mixed collations",
+    Version(1, 37, 0): "signing in to the web vault spins for ever",
+    Version(1, 37, 1): "signing in to the web vault spins for ever",
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageVersion:
     """A version as an operator wrote it.
@@ -174,6 +183,30 @@ def _floating_message(text: str) -> str:
         f"{text!r} is a moving tag: it would change the server, and with it the ports, without anyone deciding so. "
         f"Write a release number, for example {_EXAMPLE}. To follow a moving tag on purpose, set "
         f"vaultwarden_allow_floating_tag to true; the version is then read from the pulled image."
+    )
+
+
+def upgrade_problem(source: str, target: Version) -> t.Optional[str]:
+    """Why a host cannot go from one release to another, or None. ``source`` is empty where it is not known."""
+    if not source:
+        return (
+            f"The release that runs now cannot be told: its image carries no version, and the server did not say. "
+            f"Start it, or run it from an image with a release number as its tag, then upgrade to {target}."
+        )
+    if target < parse_version(source):
+        return (
+            f"Release {source} runs, and {target} is older. Its database has been migrated and no release undoes that: "
+            f"restore the backup that was made before {source} with the playbook restore, or set vaultwarden_version "
+            f"to {source} or newer."
+        )
+    return None
+
+
+def known_fault(target: Version) -> str:
+    """What is known to be wrong with a release, as a sentence; empty where nothing is."""
+    reason = KNOWN_BAD.get(target)
+    return (
+        f"Release {target} is known for a fault: {reason}. Choose a newer one if that concerns you." if reason else ""
     )
 
 

@@ -17,12 +17,20 @@ Settings = t.Mapping[str, t.Any]
 SERVER_PING_SECONDS = 15
 
 _SITE = re.compile(r"[a-z][a-z0-9-]{0,30}")
-_BODY = re.compile(r"\d+[kKmMgG]?")
+_BODY = re.compile(r"(\d+)([kKmMgG]?)")
+#: The same choice as for the other proxies, in the names of Traefik's language.
+TRAEFIK_CIPHERS = tuple(
+    f"TLS_ECDHE_{key}_WITH_{cipher}"
+    for cipher in ("AES_128_GCM_SHA256", "AES_256_GCM_SHA384", "CHACHA20_POLY1305_SHA256")
+    for key in ("ECDSA", "RSA")
+)
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+_ABSOLUTE = re.compile(r"/[^/\0]+(/[^/\0]+)+")
 
 
 def find_problems(settings: Settings) -> t.List[str]:
     """Every reason why these settings cannot work, as full sentences; keys without ``reverse_proxy_``."""
-    checks = (_check_domain, _check_routes, _check_numbers, _check_names)
+    checks = (_check_domain, _check_routes, _check_numbers, _check_names, _check_admin_networks, _check_replaces)
     return [problem for check in checks for problem in check(settings)]
 
 
@@ -81,3 +89,183 @@ def _check_names(settings: Settings) -> t.Iterator[str]:
         yield f"reverse_proxy_site is {settings['site']!r}. Use lower-case letters, digits and -, a letter first."
     if not _BODY.fullmatch(str(settings["max_body"])):
         yield f"reverse_proxy_max_body is {settings['max_body']!r}. Give a size such as 525M."
+
+
+def _check_admin_networks(settings: Settings) -> t.Iterator[str]:
+    for network in settings["admin_networks"]:
+        try:
+            ipaddress.ip_network(str(network))
+        except ValueError:
+            yield (
+                f"reverse_proxy_admin_networks holds {network!r}. List addresses or networks such as 192.0.2.0/24 or "
+                f"2001:db8::/32, without bits set behind the prefix."
+            )
+
+
+def _check_replaces(settings: Settings) -> t.Iterator[str]:
+    for path in settings["replaces"]:
+        if not _ABSOLUTE.fullmatch(str(path)) or "/../" in f"{path}/":
+            yield f"reverse_proxy_replaces holds {path!r}. List absolute paths of files, without .. in them."
+
+
+def absent_files(paths: t.Iterable[str]) -> t.List[t.Dict[str, str]]:
+    """Paths as entries of the module checked_files that take them away."""
+    return [{"path": path, "state": "absent"} for path in paths]
+
+
+def body_bytes(size: str) -> int:
+    """``'525M'`` -> 550502400, with the units of nginx; 0 stands for no limit."""
+    found = _BODY.fullmatch(str(size))
+    return int(found.group(1)) * _UNITS[found.group(2).lower()] if found else 0
+
+
+def caddyfile_with_imports(text: str, options: str, sites: str) -> str:
+    """A Caddyfile that imports ``options`` into its global options, and ``sites`` at its end; the rest as it is.
+
+    Global options are a block without a name, which has to come before everything but comments.
+    """
+    lines = text.splitlines()
+    if not any(line.split() == ["import", options] for line in lines):
+        first = next((i for i, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")), 0)
+        if lines and lines[first].strip() == "{":
+            lines.insert(first + 1, f"\timport {options}")
+        else:
+            lines[:0] = ["{", f"\timport {options}", "}", ""]
+    if not any(line.split() == ["import", sites] for line in lines):
+        lines += ["", f"import {sites}"]
+    return "\n".join(lines) + "\n"
+
+
+def with_host(text: str, host: str, value: str) -> str:
+    """A map with one entry per host, as HAProxy reads it: the entry of ``host`` set, other sites' entries kept."""
+    entries = dict(line.split(None, 1) for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    return "".join(f"{name} {entry}\n" for name, entry in sorted({**entries, host: value}.items()))
+
+
+def apache_listen(ports: t.Iterable[int]) -> t.List[t.Dict[str, str]]:
+    """One file per port, as entries of the module checked_files, that make Apache listen there."""
+    return [
+        {"path": f"/etc/apache2/conf-enabled/vaultwire-port-{port}.conf", "content": f"Listen {port}\n"}
+        for port in sorted(ports)
+    ]
+
+
+def traefik_static(settings: Settings, present: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
+    """Traefik's own configuration: ``ports``, ``access_log``, ``error_log``, ``directory``, ``version`` as in Traefik.
+
+    Entry points of ``present``, the configuration that is there, stay: other sites use them.
+    """
+    points = {
+        f"port-{port}": {
+            "address": f":{port}",
+            # An hour for the largest upload on a slow line; sockets are not subject to it.
+            "transport": {"respondingTimeouts": {"readTimeout": "3600s", "idleTimeout": "180s"}},
+        }
+        for port in settings["ports"]
+    }
+    version = tuple(int(part) for part in re.findall(r"\d+", str(settings["version"]))[:2])
+    # Without the query, in which clients send their token; where that cannot be said, without the path.
+    hidden: t.Dict[str, t.Any] = {"names": {"RequestPath": "drop", "RequestLine": "drop"}}
+    if version >= (3, 7):
+        hidden = {"queryParameters": {"defaultMode": "drop"}}
+    return {
+        "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+        "entryPoints": {**((present or {}).get("entryPoints") or {}), **points},
+        "providers": {"file": {"directory": settings["directory"], "watch": True}},
+        "log": {"level": "INFO", "filePath": settings["error_log"]},
+        "accessLog": {"filePath": settings["access_log"], "fields": hidden},
+    }
+
+
+def traefik_trial(static: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    """The same configuration for a trial run beside the real one: no fixed port, and every complaint on the screen."""
+    points = {name: {**point, "address": "127.0.0.1:0"} for name, point in static["entryPoints"].items()}
+    return {
+        "global": static["global"],
+        "entryPoints": points,
+        "providers": {"file": {**static["providers"]["file"], "watch": False}},
+        "log": {"level": "ERROR", "noColor": True},
+        "accessLog": {"fields": static["accessLog"]["fields"]},
+    }
+
+
+def traefik_site(settings: Settings) -> t.Dict[str, t.Any]:
+    """One site for Traefik's file provider.
+
+    ``name``, ``host``, ``port``, ``origin``, ``base_path``, ``http_port``, ``routes``, ``certificate``, ``key``,
+    ``read_timeout``, ``admin_pattern`` and ``admin_networks``.
+    """
+    name, base = f"vaultwire-{settings['name']}", settings["base_path"]
+    host = f"Host(`{settings['host']}`)"
+    routers: t.Dict[str, t.Any] = {}
+    services: t.Dict[str, t.Any] = {}
+    middlewares: t.Dict[str, t.Any] = {}
+
+    def add(kind: str, rule: str, priority: int, service: str, *used: str) -> None:
+        routers[f"{name}-{kind}"] = {
+            "entryPoints": [f"port-{settings['port']}"],
+            "rule": f"{host} && {rule}",
+            "priority": priority,
+            "service": service,
+            "tls": {"options": name},
+            **({"middlewares": list(used)} if used else {}),
+        }
+
+    for number, route in enumerate(settings["routes"]):
+        exact = route["match"] == "exact"
+        service = f"{name}-{number}"
+        services[service] = {
+            "loadBalancer": {
+                "servers": [{"url": f"http://{route['upstream']}"}],
+                "passHostHeader": True,
+                "serversTransport": name,
+            }
+        }
+        add(str(number), f"{'Path' if exact else 'PathPrefix'}(`{route['path']}`)", 300 if exact else 100, service)
+    if settings["admin_networks"]:
+        allowed = f"{name}-admin"
+        middlewares[allowed] = {"ipAllowList": {"sourceRange": list(settings["admin_networks"])}}
+        add("admin", f"PathRegexp(`(?i){settings['admin_pattern']}`)", 400, service, allowed)
+    if base:
+        middlewares[f"{name}-slash"] = {
+            "redirectRegex": {"regex": "^(https://[^/]+).*", "replacement": f"${{1}}{base}/", "permanent": True}
+        }
+        add("slash", f"Path(`{base}`)", 400, "noop@internal", f"{name}-slash")
+    if settings["http_port"]:
+        middlewares[f"{name}-https"] = {
+            "redirectRegex": {
+                "regex": "^http://[^/]+(.*)",
+                "replacement": f"{settings['origin']}${{1}}",
+                "permanent": True,
+            }
+        }
+        routers[f"{name}-https"] = {
+            "entryPoints": [f"port-{settings['http_port']}"],
+            "rule": host,
+            "service": "noop@internal",
+            "middlewares": [f"{name}-https"],
+        }
+    timeout = f"{settings['read_timeout']}s"
+    return {
+        "http": {
+            "routers": routers,
+            "services": services,
+            **({"middlewares": middlewares} if middlewares else {}),
+            "serversTransports": {
+                name: {
+                    "disableHTTP2": True,
+                    "forwardingTimeouts": {"responseHeaderTimeout": timeout, "idleConnTimeout": timeout},
+                }
+            },
+        },
+        "tls": {
+            "certificates": [{"certFile": settings["certificate"], "keyFile": settings["key"]}],
+            "options": {
+                name: {
+                    "minVersion": "VersionTLS12",
+                    "cipherSuites": list(TRAEFIK_CIPHERS),
+                    "alpnProtocols": ["h2", "http/1.1"],
+                }
+            },
+        },
+    }

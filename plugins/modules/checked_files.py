@@ -28,8 +28,19 @@ options:
         type: path
         required: true
       content:
-        description: The whole content as text. Required unless O(files[].state=absent).
+        description: The whole content as text. Required unless O(files[].sources) is given or O(files[].state=absent).
         type: str
+      sources:
+        description:
+          - Files of the host that make up the content, one after the other, such as a certificate and its key. What
+            they hold is never shown.
+        type: list
+        elements: path
+        default: []
+      group:
+        description: Name of the group that owns the file, besides root as its user; empty for root.
+        type: str
+        default: ""
       mode:
         description: Permission bits, as a quoted octal number.
         type: str
@@ -103,6 +114,7 @@ pending:
   type: bool
 """
 
+import grp
 import os
 import typing as t
 
@@ -118,6 +130,8 @@ ARGUMENTS: t.Dict[str, t.Any] = {
         "options": {
             "path": {"type": "path", "required": True},
             "content": {"type": "str"},
+            "sources": {"type": "list", "elements": "path", "default": []},
+            "group": {"type": "str", "default": ""},
             "mode": {"type": "str", "default": "0644"},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
@@ -138,12 +152,29 @@ ARGUMENTS: t.Dict[str, t.Any] = {
 }
 
 
+def _content(entry: t.Mapping[str, t.Any]) -> t.Optional[bytes]:
+    """What a file is to hold; None for one that is to go. A source that is missing counts as empty."""
+    if entry["state"] == "absent":
+        return None
+    if entry["sources"]:
+        return b"".join(_files.read_file(source).content or b"" for source in entry["sources"])
+    return str(entry["content"]).encode()
+
+
+def _group(name: str) -> int:
+    """The number of a group; root's where it does not exist, which is check mode ahead of a package."""
+    try:
+        return grp.getgrnam(name).gr_gid if name else 0
+    except KeyError:
+        return 0
+
+
 def planned(params: t.Mapping[str, t.Any]) -> t.List[t.Tuple[_files.Wanted, _files.Found]]:
     """Every file as wanted and as found, those that already fit left out."""
     pairs = []
     for entry in params["files"]:
-        content = entry["content"].encode() if entry["state"] == "present" else None
-        pairs.append((_files.Wanted(entry["path"], content, int(entry["mode"], 8)), _files.read_file(entry["path"])))
+        wanted = _files.Wanted(entry["path"], _content(entry), int(entry["mode"], 8), 0, _group(entry["group"]))
+        pairs.append((wanted, _files.read_file(entry["path"])))
     edited: t.Dict[str, t.Tuple[_files.Found, str]] = {}
     for limit in (_files.Limit(**entry) for entry in params["limits"]):
         found = _files.read_file(limit.path)
@@ -155,13 +186,20 @@ def planned(params: t.Mapping[str, t.Any]) -> t.List[t.Tuple[_files.Wanted, _fil
     return [(wanted, found) for wanted, found in pairs if _files.differs(wanted, found)]
 
 
-def _show(changes: t.Sequence[t.Tuple[_files.Wanted, _files.Found]]) -> t.List[t.Dict[str, str]]:
+def _show(
+    changes: t.Sequence[t.Tuple[_files.Wanted, _files.Found]], hidden: t.Collection[str]
+) -> t.List[t.Dict[str, str]]:
+    def text(path: str, content: t.Optional[bytes]) -> str:
+        if path in hidden and content is not None:
+            return "(not shown)\n"
+        return (content or b"").decode(errors="replace")
+
     return [
         {
             "before_header": wanted.path,
             "after_header": wanted.path,
-            "before": (found.content or b"").decode(errors="replace"),
-            "after": (wanted.content or b"").decode(errors="replace"),
+            "before": text(wanted.path, found.content),
+            "after": text(wanted.path, wanted.content),
         }
         for wanted, found in changes
     ]
@@ -173,11 +211,12 @@ def main() -> None:
     marker = module.params["marker"]
     pending = os.path.exists(marker)
     changes = planned(module.params)
+    hidden = {entry["path"] for entry in module.params["files"] if entry["sources"]}
     result = {
         "changed": bool(changes) or pending,
         "written": [wanted.path for wanted, _ in changes],
         "pending": pending,
-        "diff": _show(changes),
+        "diff": _show(changes, hidden),
     }
     if module.check_mode or not result["changed"]:
         module.exit_json(**result)

@@ -11,7 +11,7 @@ short_description: Reads what a host runs, in one call
 version_added: "0.1.0"
 description:
   - Reports the container engine, one container, the reverse proxies and who holds the ports that are wanted.
-  - Never returns the value of an environment variable, only its name.
+  - Never returns the value of a secret. Without O(details) it returns no value of an environment variable at all.
 author:
   - vaultwire contributors
 options:
@@ -19,6 +19,16 @@ options:
     description: Name of the container to describe.
     type: str
     default: vaultwarden
+  swap_directory:
+    description: Folder of the journal of M(vaultwire.stack.container_swap); empty not to look for one.
+    type: str
+    default: ""
+  details:
+    description:
+      - Also look for every vault of the host, whatever its name and however it was made, and for the sites of nginx
+        and Caddy that speak of one. Takes two more calls of the engine and one request to each running vault.
+    type: bool
+    default: false
   ports:
     description:
       - Ports that are about to be used.
@@ -59,9 +69,18 @@ EXAMPLES = r"""
       - port: 8080
         address: 127.0.0.1
   register: host
+
+- name: Look at all vaults of the host and at what is in front of them
+  vaultwire.stack.deployment_info:
+    details: true
+  register: host
 """
 
 RETURN = r"""
+unfinished_swap:
+  description: Whether a swap of containers was cut off, or still lacks its proof.
+  returned: always
+  type: bool
 engine:
   description: The container engine, as C(installed), C(running) and C(version).
   returned: always
@@ -102,6 +121,46 @@ python_requests:
   description: Whether the Python library that the engine's modules need can be imported.
   returned: always
   type: bool
+vaults:
+  description:
+    - Every vault of the host, sorted by name. Each has what RV(container) has but C(exists), and more.
+    - C(name) and C(id) of the container; C(version) and C(version_from) (V(server), V(label), V(tag) or empty), C(era),
+      C(layout) in use; C(managed) by this collection or not; C(compose) as C(project), C(service) and C(folder), or
+      empty.
+    - C(environment_names) that somebody set, without those of the image; C(environment) with the values of those that
+      are no secrets; C(secret_names); C(secret_files), variable to path in the container; C(database).
+    - C(http_port), C(websocket_port) and C(addresses) inside; C(websocket_enabled), C(live); C(user), C(restart),
+      C(network_mode), C(networks), C(custom_command), C(other_options), C(label_router).
+    - C(config_json) as C(present), C(broken), C(names), C(overrides) (names that beat a variable) and C(values) (of
+      variables that the role decides, no secrets).
+    - C(data) as C(folder) (in the container), C(type), C(path) (on the host), C(volume), C(nested) mounts, C(uid),
+      C(gid), C(database_bytes), C(free_bytes), C(file_system), C(network_share).
+    - C(leftovers) of another layout, each with C(kind) (V(variable), V(port), V(exposed) or V(route)), C(name) and
+      C(text).
+  returned: when O(details) is true
+  type: list
+  elements: dict
+sites:
+  description:
+    - Sites of nginx and Caddy that send something to a vault or bear its name. Each has C(provider), C(file), C(names),
+      C(listen) (C(port), C(tls)), C(tls_certificate), C(tls_key), C(shared) (its file has other sites, too), C(vault)
+      (name of the container) and C(routes).
+    - C(routes) has C(root), C(hub) and C(anonymous_hub), each with C(path), C(upstream) (C(address:port), empty, or
+      V(unknown)), C(upgrade) (whether requests to upgrade get there, null where that is not known) and C(port)
+      (V(http) or V(websocket) of the vault, or empty).
+  returned: when O(details) is true
+  type: list
+  elements: dict
+unreadable:
+  description: Configurations of proxies that could not be read, as sentences.
+  returned: when O(details) is true
+  type: list
+  elements: str
+listeners:
+  description: All listening TCP sockets, each with C(address), C(port) and C(process).
+  returned: when O(details) is true
+  type: list
+  elements: dict
 """
 
 import importlib.util
@@ -110,10 +169,12 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _host
+from ansible_collections.vaultwire.stack.plugins.module_utils import _host, _swap, _vaults
 
 ARGUMENTS: t.Dict[str, t.Any] = {
+    "swap_directory": {"type": "str", "default": ""},
     "container": {"type": "str", "default": "vaultwarden"},
+    "details": {"type": "bool", "default": False},
     "ports": {
         "type": "list",
         "elements": "dict",
@@ -135,6 +196,19 @@ def _held_ports(container: t.Mapping[str, t.Any]) -> t.Set[int]:
     return {port["host"] for port in container["published_ports"]}
 
 
+def _details(
+    module: AnsibleModule,
+    engine: t.Mapping[str, t.Any],
+    proxies: t.Iterable[str],
+    sockets: t.Iterable[_host.Listener],
+) -> t.Dict[str, t.Any]:
+    """All vaults and the sites before them; without an engine there is none."""
+    found: t.Dict[str, t.Any] = {"vaults": [], "sites": [], "unreadable": []}
+    if engine["running"]:
+        found = _vaults.gather(module.run_command, proxies)
+    return {**found, "listeners": [socket._asdict() for socket in sockets]}
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
@@ -144,11 +218,14 @@ def main() -> None:
         _host.container_info(module.run_command, module.params["container"]) if engine["running"] else {"exists": False}
     )
     own = _held_ports(container)
+    proxies = _host.proxies_info(module.run_command, sockets)
+    details = _details(module, engine, proxies, sockets) if module.params["details"] else {}
     module.exit_json(
         changed=False,
+        unfinished_swap=bool(module.params["swap_directory"]) and _swap.is_unfinished(module.params["swap_directory"]),
         engine=engine,
         container=container,
-        proxies=_host.proxies_info(module.run_command, sockets),
+        proxies=proxies,
         # A port that the container itself publishes is held by the engine on its behalf.
         port_conflicts=_host.port_conflicts(
             [port for port in module.params["ports"] if port["port"] not in own], sockets
@@ -157,6 +234,7 @@ def main() -> None:
         systemd=os.path.isdir("/run/systemd/system"),
         os_family="debian" if os.path.exists("/etc/debian_version") else "",
         python_requests=importlib.util.find_spec("requests") is not None,
+        **details,
     )
 
 

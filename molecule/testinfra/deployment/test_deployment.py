@@ -8,6 +8,7 @@ import ssl
 from typing import Any
 
 import pytest
+from proxy import logged, proxy_of
 from testinfra.host import Host
 from vault import Account, Session, Vault, upgrade_answer
 
@@ -74,7 +75,7 @@ def test_only_the_proxy_can_reach_the_server(host: Host, vault: Vault) -> None:
 def test_nothing_else_listens(host: Host, vault: Vault) -> None:
     """Outside SSH and the proxy; published the server's port, and a second one only in the legacy layout."""
     outside = {port for address, port in listening(host) if not address.startswith("127.")}
-    assert outside | {80} == {22, 80, *vault.proxy_ports}  # 80: Debian's own site, which nginx comes with
+    assert outside | {80} == {22, 80, *vault.proxy_ports}  # 80: Debian's own site, which its packages come with
     published = host.check_output("docker ps --format '{{.Ports}}'")
     second = f"127.0.0.1:{vault.websocket_port}->{vault.websocket_port}/tcp"
     assert f"127.0.0.1:{vault.http_port}->8080/tcp" in published
@@ -90,9 +91,10 @@ def test_the_environment_has_the_switch_of_its_era(container: dict[str, Any], va
     assert any(name.startswith("WEBSOCKET_") for name in names) is vault.legacy
 
 
-@pytest.mark.parametrize("service", ["docker", "nginx"])
-def test_services_come_back_after_a_reboot(host: Host, service: str) -> None:
+@pytest.mark.parametrize("service", ["docker", "proxy"])
+def test_services_come_back_after_a_reboot(host: Host, vault: Vault, service: str) -> None:
     """Running and enabled; the engine may be started by its socket."""
+    service = proxy_of(vault).service if service == "proxy" else service
     assert host.service(service).is_running
     assert host.service(service).is_enabled or host.service(f"{service}.socket").is_enabled
 
@@ -160,8 +162,8 @@ def test_plain_http_only_redirects(vault: Vault) -> None:
         raw.sendall(f"GET /vault/x?y=1 HTTP/1.1\r\nHost: {vault.host}\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: raw.recv(4096), b"")).decode()
     origin = "/".join(vault.url.split("/")[:3])
-    assert answer.startswith("HTTP/1.1 308")
-    assert f"Location: {origin}/vault/x?y=1\r\n" in answer
+    assert answer.split()[1] == str(proxy_of(vault).redirect)
+    assert f"location: {origin}/vault/x?y=1\r\n" in answer.replace("Location:", "location:")
 
 
 def test_the_server_sees_the_peer_and_not_what_it_claims(host: Host, vault: Vault) -> None:
@@ -174,23 +176,27 @@ def test_the_server_sees_the_peer_and_not_what_it_claims(host: Host, vault: Vaul
     assert peer.rpartition(".")[0].split()[-1] in log
 
 
-def test_large_uploads_pass_the_proxy(vault: Vault) -> None:
-    """The server answers; nginx's own limit of one megabyte would say 413."""
-    answer = vault.request("POST", "/api/ciphers", data=b"x" * 30_000_000, headers={"Content-Type": "text/plain"})
-    assert answer.status_code in (401, 404)
+def test_large_uploads_pass_the_proxy(vault: Vault, account: Account) -> None:
+    """The server reads all of it, and says that it is no JSON; nginx's own limit of one megabyte would say 413.
+
+    Signed in, since some proxies pass a body on as it comes, and the server would hang up on a stranger's.
+    """
+    headers = {"Authorization": f"Bearer {Session(vault, account).token}", "Content-Type": "application/json"}
+    answer = vault.request("POST", "/api/ciphers", data=b"x" * 19_000_000, headers=headers)
+    assert answer.status_code in (400, 422), answer.text[:200]
 
 
 def test_no_token_in_any_log_of_the_proxy(host: Host, vault: Vault, account: Account) -> None:
-    """After real traffic, and with the server down, when nginx has most to say."""
+    """After real traffic, and with the server down, when proxies have most to say."""
     token = Session(vault, account).token
     upgrade_answer(vault, f"/notifications/hub?access_token=x{token}")
     host.check_output("docker stop -t 1 %s", vault.container)
     try:
-        assert upgrade_answer(vault, f"/notifications/hub?access_token={token}").status_code == 502
-        assert upgrade_answer(vault, f"/notifications/anonymous-hub?token={token}").status_code == 502
+        assert upgrade_answer(vault, f"/notifications/hub?access_token={token}").status_code == proxy_of(vault).down
+        assert upgrade_answer(vault, f"/notifications/anonymous-hub?token={token}").status_code == proxy_of(vault).down
     finally:
         host.check_output("docker start %s", vault.container)
-    logs = host.check_output("cat /var/log/nginx/*.log")
+    logs = logged(host, vault)
     assert "/notifications/hub" in logs
     assert token[:40] not in logs
     assert "access_token" not in logs

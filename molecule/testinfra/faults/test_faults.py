@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from conftest import Module
+from actions import Module
 from testinfra.host import Host
 from vault import Vault
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
-from conftest import Playbook
+from actions import Playbook
 from testinfra.host import Host
 from vault import Vault
 

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures to run the collection's modules and playbooks against it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testinfra.host import Host
+from vault import Vault
+
+PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
+SCENARIO = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
+
+Module = Callable[..., dict[str, Any]]
+Playbook = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def run_module(vault: Vault) -> Module:
+    """Run a probe against the vault, as Ansible would, and return its result."""
+
+    def run(name: str, **arguments: Any) -> dict[str, Any]:
+        given = {"url": vault.url, "ca_file": str(vault.ca_file), "connect_to": vault.address, **arguments}
+        done = subprocess.run(
+            [sys.executable, "-m", f"ansible_collections.vaultwire.stack.plugins.modules.{name}"],
+            input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
+            env={**os.environ, "PYTHONPATH": str(PROJECT / "collections")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout, done.stderr
+        return dict(json.loads(done.stdout))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_playbook(vault: Vault) -> Playbook:
+    """Run a playbook on this host alone, with further variables."""
+
+    def run(name: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        inventories = (SCENARIO / "inventory", PROJECT / "molecule" / "shared" / "inventory")
+        return subprocess.run(
+            [
+                "ansible-playbook",
+                *(f"--inventory={path}" for path in inventories),
+                f"--limit={vault.name}",
+                f"--extra-vars={json.dumps(variables)}",
+                *arguments,
+                f"playbooks/{name}.yml",
+            ],
+            cwd=PROJECT,
+            # The callback that quotes nothing: a message can be looked for as one line.
+            env={
+                **os.environ,
+                "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+                "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def snapshot(host: Host) -> Callable[[], str]:
+    """A text that changes when anything changes that a run might touch: files, containers, networks, images."""
+
+    def take() -> str:
+        return host.check_output(
+            "cd / && find etc var/lib/vaultwarden srv opt usr/local var/www -xdev -printf '%p %m %U %G\\n' | sort; "
+            "find etc -xdev -type f -exec sha256sum {} + | sort; "
+            "docker ps -a --no-trunc --format '{{.ID}} {{.Status}}' | sed -E 's/ Up .*/ up/'; "
+            "docker network ls -q; docker image ls -q"
+        )
+
+    return take

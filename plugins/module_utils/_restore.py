@@ -1,0 +1,359 @@
+# Copyright: vaultwire contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Putting a backup in the place of a server's data, with a journal, so that a failure puts the old data back.
+
+The archive is unpacked and checked beside the data before anything stops. Then the server is stopped, its data moved
+aside, the new data moved in, and the server started. Moves stay on one file system, so they take no time and no space.
+Linux, Python 3.8 and later, no Ansible imports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import os
+import shutil
+import sqlite3
+import typing as t
+
+from ._backup import (
+    DATABASE,
+    MANIFEST,
+    SPARE_BYTES,
+    UTC,
+    BackupError,
+    Entry,
+    Manifest,
+    Run,
+    check_database,
+    connect,
+    read_archive,
+    schema_rows,
+    sync_directory,
+)
+from ._layout import LayoutError, parse_version
+from ._swap import Engine, SwapError, wait_alive
+
+#: Steps in order. The journal names the one that is under way; "done" is the end of each.
+STEPS = ("staged", "stopping", "emptying", "filling", "starting", "started")
+UNDO_STEPS = ("clearing", "returning")
+DONE = "done"
+
+ASIDE, STAGING = ".before-restore-", ".restoring-"
+
+
+class RestoreError(Exception):
+    """A restore that was refused or undone. The text says why, and what state the host is in."""
+
+
+@dataclasses.dataclass
+class Record:
+    """One restore, as the journal holds it. ``aside`` keeps the old data, ``staging`` the unpacked archive.
+
+    ``owner``: user and group of the data folder before, ``new_owner`` after.
+    """
+
+    container: str
+    data_dir: str
+    aside: str
+    staging: str
+    url: str
+    timeout: float
+    owner: t.List[int]
+    new_owner: t.List[int]
+    was_running: bool = False
+    step: str = "staged"
+
+
+class Journal:
+    """The record of the last restore of a container, on disk."""
+
+    def __init__(self, directory: str, container: str) -> None:
+        self.path = os.path.join(directory, f".restore-{container}.json")
+
+    def read(self) -> t.Optional[Record]:
+        """The record, or None where there is none."""
+        try:
+            with open(self.path, encoding="utf-8") as stream:
+                return Record(**json.load(stream))
+        except FileNotFoundError:
+            return None
+
+    def write(self, record: Record) -> None:
+        """Put the record on disk in one step, before what it announces is done."""
+        temporary = f"{self.path}.new"
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
+            json.dump(dataclasses.asdict(record), stream, indent=1)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, self.path)
+        sync_directory(os.path.dirname(self.path))
+
+
+# Refusals, before anything changes
+
+
+def current_schema(data_dir: str) -> t.Optional[t.List[str]]:
+    """The migrations that the present database has been through, or None where there is no such database."""
+    path = os.path.join(data_dir, DATABASE)
+    if not os.path.isfile(path):
+        return None
+    # Without a -wal nobody is writing, and nothing has to be made beside the database to read it.
+    options = "mode=ro" if os.path.exists(f"{path}-wal") else "mode=ro&immutable=1"
+    try:
+        with contextlib.closing(connect(path, options)) as connection:
+            return schema_rows(connection)
+    except sqlite3.Error:
+        return None  # a database that is beyond reading is a reason to restore, not one against it
+
+
+def newer_problem(manifest: Manifest, version: str, schema: t.Optional[t.Sequence[str]]) -> t.Optional[str]:
+    """Why a server cannot read the data of an archive, or None. ``schema``: the migrations of its present database."""
+    advice = (
+        "No release undoes the migrations of a newer one. Deploy the release that the backup is from, or upgrade "
+        "first, then restore."
+    )
+    try:
+        if parse_version(manifest.server_version) > parse_version(version):
+            return f"The backup is from release {manifest.server_version}, and the server is {version}. {advice}"
+    except LayoutError:
+        if schema is None:
+            return (
+                f"The backup does not tell its release ({manifest.server_version or 'unknown'}), the server's is "
+                f"{version or 'unknown'}, and there is no database to compare with: it cannot be told whether the "
+                f"server can read it. {advice}"
+            )
+    unknown = sorted(set(manifest.schema) - set(schema)) if schema is not None else []
+    if unknown:
+        return (
+            f"The backup's database has been through {len(unknown)} migrations that this server does not have, the "
+            f"last is {unknown[-1]}. {advice}"
+        )
+    return None
+
+
+def neighbour(data_dir: str, kind: str, stamp: str) -> str:
+    """A folder on the data's own file system: beside it, or inside it where it is a file system by itself."""
+    parent = os.path.dirname(data_dir)
+    if os.path.ismount(data_dir) or os.stat(parent).st_dev != os.stat(data_dir).st_dev:
+        return os.path.join(data_dir, f"{kind}{stamp}")
+    return f"{data_dir}{kind}{stamp}"
+
+
+def require_space(manifest: Manifest, data_dir: str) -> None:
+    """The old data is kept, so the new data needs room of its own."""
+    place = data_dir
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    needed, free = manifest.size + SPARE_BYTES, shutil.disk_usage(place).free
+    if free < needed:
+        raise RestoreError(
+            f"The restore needs {needed >> 20} MB beside {data_dir}, since the present data is kept, and {free >> 20} "
+            f"MB are free. Make room. Nothing has been changed."
+        )
+
+
+# Unpacking
+
+
+def unpack(archive: str, target: str, uid: int, gid: int) -> Manifest:
+    """Unpack a checked archive into a new folder, everything with its owner and mode, and check the database."""
+    os.mkdir(target, 0o700)
+
+    @contextlib.contextmanager
+    def receive(entry: Entry) -> t.Iterator[t.BinaryIO]:
+        path = os.path.join(target, entry.path)
+        _make_folders(target, os.path.dirname(entry.path), uid, gid)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fchown(stream.fileno(), uid, gid)
+            os.fchmod(stream.fileno(), entry.mode | 0o600)
+            os.fsync(stream.fileno())
+
+    manifest = read_archive(archive, receive)
+    if check_database(os.path.join(target, DATABASE)) != manifest.schema:
+        raise BackupError(
+            f"The archive {archive} cannot be used: its {MANIFEST} and its database name other migrations."
+        )
+    return manifest
+
+
+def _make_folders(root: str, below: str, uid: int, gid: int) -> None:
+    path = root
+    for part in below.split("/") if below else []:
+        path = os.path.join(path, part)
+        if not os.path.isdir(path):
+            os.mkdir(path, 0o700)
+            os.chown(path, uid, gid)
+
+
+# The restore itself
+
+
+class Restore:
+    """From the old data to the new, or back."""
+
+    def __init__(self, engine: Engine, journal: Journal, record: Record) -> None:
+        self.engine, self.journal, self.record = engine, journal, record
+
+    def step(self, name: str) -> None:
+        """Announce a step."""
+        self.record.step = name
+        self.journal.write(self.record)
+
+    def forward(self) -> None:
+        """Swap the data and start the server. Whatever goes wrong is undone before this raises RestoreError."""
+        record = self.record
+        try:
+            self.step("staged")
+            found = self.engine.inspect(record.container)
+            record.was_running = bool(found and found["State"]["Running"])
+            self.step("stopping")
+            if record.was_running:
+                self.engine.call("stop", "--time", "30", record.container)
+            os.mkdir(record.aside, 0o700)
+            self.step("emptying")
+            _move_all(record.data_dir, record.aside)
+            self.step("filling")
+            _move_all(record.staging, record.data_dir)
+            os.rmdir(record.staging)
+            os.chown(record.data_dir, *record.new_owner)
+            self.step("starting")
+            if found:
+                self.engine.call("start", record.container)
+                wait_alive(self.engine, record.container, record.url, record.timeout)
+        except (SwapError, OSError, shutil.Error) as exc:
+            self._undo_after(exc)
+        self.step("started")
+
+    def _undo_after(self, cause: Exception) -> t.NoReturn:
+        try:
+            self.back()
+        except (SwapError, OSError, shutil.Error) as exc:
+            raise RestoreError(
+                f"The restore failed: {cause} It could not be undone in full either: {exc} The old data is in "
+                f"{self.record.data_dir} or {self.record.aside}."
+            ) from cause
+        raise RestoreError(f"The restore failed and was undone, the old data is in place again: {cause}") from cause
+
+    def back(self) -> None:
+        """Undo whatever the journal says was begun, and start the server on its old data. Can be repeated."""
+        record = self.record
+        if record.step == DONE:
+            return
+        found = self.engine.inspect(record.container)
+        if found and found["State"]["Running"] and record.step not in ("staged", "stopping"):
+            self.engine.call("stop", "--time", "30", record.container)
+        if record.step in ("filling", "starting", "started", "clearing"):
+            self.step("clearing")
+            os.makedirs(record.staging, mode=0o700, exist_ok=True)
+            _move_all(record.data_dir, record.staging)
+        if record.step in ("emptying", "clearing", "returning"):
+            self.step("returning")
+            _move_all(record.aside, record.data_dir)
+        os.chown(record.data_dir, *record.owner)
+        with contextlib.suppress(FileNotFoundError):
+            os.rmdir(record.aside)
+        shutil.rmtree(record.staging, ignore_errors=True)  # a copy of what the archive holds
+        if found and record.was_running:
+            self.engine.call("start", record.container)
+            wait_alive(self.engine, record.container, record.url, record.timeout)
+        self.step(DONE)
+
+
+def _move_all(source: str, target: str) -> None:
+    """Move every entry of a folder into another on the same file system, but for the folders of restores."""
+    for name in sorted(os.listdir(source)) if os.path.isdir(source) else []:
+        if not name.startswith((ASIDE, STAGING)):
+            os.rename(os.path.join(source, name), os.path.join(target, name))
+    sync_directory(target)
+
+
+class Wanted(t.NamedTuple):
+    """What to restore, and for which server."""
+
+    archive: str
+    data_dir: str
+    container: str
+    directory: str
+    version: str
+    uid: int
+    gid: int
+    url: str
+    timeout: float
+
+
+def check(wanted: Wanted, engine: Engine) -> Manifest:
+    """Everything that can be refused before anything changes. Raises BackupError or RestoreError."""
+    manifest = read_archive(wanted.archive)
+    # Without a container the present database may be of any release, and says nothing of the one to come.
+    schema = current_schema(wanted.data_dir) if engine.inspect(wanted.container) else None
+    problem = newer_problem(manifest, wanted.version, schema)
+    if problem:
+        raise RestoreError(f"{problem} Nothing has been changed.")
+    require_space(manifest, wanted.data_dir)
+    return manifest
+
+
+def recover(engine: Engine, journal: Journal) -> bool:
+    """Undo a restore that was cut off before its server answered; say whether there was one."""
+    record = journal.read()
+    if record is None or record.step in (DONE, "started"):
+        return False
+    try:
+        Restore(engine, journal, record).back()
+    except (SwapError, OSError, shutil.Error) as exc:
+        raise RestoreError(
+            f"An earlier restore was cut off, and its undoing failed: {exc}. The old data is in {record.aside}."
+        ) from exc
+    return True
+
+
+def restore(wanted: Wanted, run: Run) -> t.Tuple[Manifest, Record]:
+    """Put the archive's data in place and start the server. The caller proves it, then commits or undoes."""
+    engine, journal = Engine(run), Journal(wanted.directory, wanted.container)
+    recover(engine, journal)
+    check(wanted, engine)
+    if not os.path.isdir(wanted.data_dir):
+        os.makedirs(os.path.dirname(wanted.data_dir), mode=0o755, exist_ok=True)
+        os.mkdir(wanted.data_dir, 0o700)
+    status = os.stat(wanted.data_dir)
+    stamp = datetime.datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    record = Record(
+        container=wanted.container,
+        data_dir=wanted.data_dir,
+        aside=neighbour(wanted.data_dir, ASIDE, stamp),
+        staging=neighbour(wanted.data_dir, STAGING, stamp),
+        url=wanted.url,
+        timeout=wanted.timeout,
+        owner=[status.st_uid, status.st_gid],
+        new_owner=[wanted.uid, wanted.gid],
+    )
+    try:
+        manifest = unpack(wanted.archive, record.staging, wanted.uid, wanted.gid)
+    except (BackupError, OSError) as exc:
+        shutil.rmtree(record.staging, ignore_errors=True)
+        raise RestoreError(f"{exc} Nothing has been changed.") from exc
+    Restore(engine, journal, record).forward()
+    return manifest, record
+
+
+def conclude(wanted_step: t.Literal["committed", "undone"], directory: str, container: str, run: Run) -> bool:
+    """End a restore whose server has answered: keep it, or put the old data back. Says whether there was one."""
+    engine, journal = Engine(run), Journal(directory, container)
+    record = journal.read()
+    if record is None or record.step == DONE:
+        return False
+    unfinished = Restore(engine, journal, record)
+    if wanted_step == "committed":
+        unfinished.step(DONE)
+        return True
+    try:
+        unfinished.back()
+    except (SwapError, OSError, shutil.Error) as exc:
+        raise RestoreError(f"The old data could not be put back: {exc}. It is in {record.aside}.") from exc
+    return True
