@@ -1,56 +1,91 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long a run that changes nothing takes on one lab host: server, proxy and the probe without credentials.
+"""Figures of this collection on lab hosts: runs that change nothing, and the outage of an upgrade.
 
-Prints seconds, lowest, median and highest of the runs, beside the cost of Ansible's own start.
+Runs are given in seconds, lowest, median and highest. The outage is what a client sees that asks every 20 ms through
+the proxy: once for a plain stop and start of the same container, once for an upgrade in place, in the same run.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
 import subprocess
 import sys
 import time
 
+from demo_vault import DemoVault
 from playbook import ROOT, address_of, lab, play, write_inventory
 
 RUNS = 5
 HOST, NUMBER = "bench-host", 31
+DOMAIN = "https://vault.example.com"
+OLD, NEW = "1.28.1", "1.37.2"
+FOLDER = ROOT / "build" / "bench"
 
 
 def show(name: str, times: list[float]) -> None:
     """One line of the table."""
-    print(f"{name:<44} {min(times):6.2f} {statistics.median(times):6.2f} {max(times):6.2f}", flush=True)
+    print(f"{name:<46} {min(times):6.2f} {statistics.median(times):6.2f} {max(times):6.2f}", flush=True)
+
+
+def unchanged_runs() -> bool:
+    """Deploy once, then time runs that change nothing: server, proxy and the probe without credentials."""
+    inventory = FOLDER / "inventory.json"
+    lab("up", f"{HOST}={address_of(NUMBER)}@host-bookworm", "--replace")
+    settings = {"vaultwarden_domain": DOMAIN, "notifications_check_live_update": "never"}
+    write_inventory(inventory, HOST, address_of(NUMBER), settings)
+    runs = [play("site", inventory) for _ in range(RUNS + 1)]
+    for run in runs:
+        if not run.ok or (run.changed and run is not runs[0]):
+            print(run.output)
+            return False
+    print(f"{'seconds, of ' + str(RUNS) + ' runs':<46} {'min':>6} {'median':>6} {'max':>6}")
+    show("first deployment", [runs[0].seconds])
+    show("site.yml that changes nothing, with the probe", [run.seconds for run in runs[1:]])
+    show("verify.yml", [play("verify", inventory).seconds for _ in range(RUNS)])
+    show("ansible itself (ping)", [ping(str(inventory)) for _ in range(RUNS)])
+    return True
+
+
+def outages() -> bool:
+    """A plain stop and start, and an upgrade in place, as the same client sees them."""
+    inventory = FOLDER / "inventory.json"
+    lab("up", f"{HOST}={address_of(NUMBER)}@host-trixie", "--replace")
+    settings = {"vaultwarden_domain": DOMAIN, "vaultwarden_admin_token": "bench-admin-token"}
+    write_inventory(inventory, HOST, address_of(NUMBER), settings)
+    if not play("site", inventory, f"--extra-vars=vaultwarden_version={OLD}").ok:
+        return False
+    vault = DemoVault(FOLDER, HOST, address_of(NUMBER), settings)
+    with vault.polling() as plain:
+        on_host("docker stop -t 30 vaultwarden && docker start vaultwarden")
+        vault.wait_until_alive()
+    with vault.polling() as upgrade:
+        done = play("upgrade", inventory, f"--extra-vars=vaultwarden_version={NEW}")
+    vault.close()
+    if not done.ok:
+        print(done.output)
+        return False
+    parts = json.loads(on_host("cat /var/lib/vaultwire/upgrades/vaultwarden/journal.json"))["milliseconds"]
+    ratio = upgrade.milliseconds() / max(plain.milliseconds(), 1)
+    print(f"{'outage, ms':<46}")
+    print(f"{'  plain stop and start of the container':<46} {plain.milliseconds():6}")
+    print(f"{'  upgrade ' + OLD + ' to ' + NEW:<46} {upgrade.milliseconds():6}   {ratio:.2f} times")
+    print("  of which on the host: " + ", ".join(f"{name} {value}" for name, value in parts.items()))
+    return True
+
+
+def on_host(script: str) -> str:
+    """A command on the lab host; its output."""
+    command = ["docker", "exec", HOST, "sh", "-c", script]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def main() -> int:
-    """Deploy once, then time runs that change nothing."""
-    inventory = ROOT / "build" / "bench" / "inventory.json"
-    lab("up", f"{HOST}={address_of(NUMBER)}@host-bookworm")
+    """All figures."""
     try:
-        settings = {
-            "vaultwarden_domain": "https://vault.example.com",
-            "notifications_check_live_update": "never",
-        }
-        write_inventory(inventory, HOST, address_of(NUMBER), settings)
-        first = play("site", inventory)
-        if not first.ok:
-            print(first.output)
-            return 1
-        print(f"{'seconds, of ' + str(RUNS) + ' runs':<44} {'min':>6} {'median':>6} {'max':>6}")
-        show("first deployment", [first.seconds])
-        times = []
-        for _ in range(RUNS):
-            run = play("site", inventory)
-            if not run.ok or run.changed:
-                print(run.output)
-                return 1
-            times.append(run.seconds)
-        show("site.yml that changes nothing, with the probe", times)
-        show("verify.yml", [play("verify", inventory).seconds for _ in range(RUNS)])
-        show("ansible itself (ping)", [ping(str(inventory)) for _ in range(RUNS)])
+        return int(not (unchanged_runs() and outages()))
     finally:
         lab("down", HOST)
-    return 0
 
 
 def ping(inventory: str) -> float:

@@ -22,14 +22,16 @@ class Proxy(NamedTuple):
     redirect: int = 308
     #: What it says when the second port of the legacy layout closes a plain request.
     closed: int = 502
+    #: What the distribution's own configuration listens on besides.
+    ports: frozenset[int] = frozenset({80})
 
 
 PROXIES = {
     "nginx": Proxy("nginx", ("/var/log/nginx",)),
     "caddy": Proxy("caddy", ("/var/log/caddy",), journal=True),
-    "apache": Proxy("apache2", ("/var/log/apache2",)),
+    "apache": Proxy("apache2", ("/var/log/apache2",), down=503, ports=frozenset({80, 443})),
     "haproxy": Proxy("haproxy", (), journal=True, down=503),
-    "lighttpd": Proxy("lighttpd", ("/var/log/lighttpd",), down=503),
+    "lighttpd": Proxy("lighttpd", ("/var/log/lighttpd",), down=503, closed=500),
     "traefik": Proxy("vaultwire-traefik", ("/var/log/vaultwire-traefik",), journal=True, redirect=301),
 }
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import typing as t
 
 from ansible import constants as C
@@ -12,7 +13,7 @@ from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultLib, match_encrypt_secret
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _adopt, _files
+from ansible_collections.vaultwire.stack.plugins.module_utils import _adopt, _files, _vaults
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "info": {"type": "dict", "required": True},
@@ -51,20 +52,20 @@ class ActionModule(ActionBase):
         return result
 
     def _secrets(self, container: str, task_vars: t.Dict[str, t.Any]) -> t.Dict[str, str]:
-        """Read the secrets on the host, with all that could show them silenced meanwhile."""
-        before = self._task.no_log, self._play_context.no_log
-        self._task.no_log = self._play_context.no_log = True
+        """Read the secrets on the host. Connections show each answer with -vvv, so it comes under a key of its own."""
+        key = secrets.token_hex(32)
+        answer = self._execute_module(
+            module_name="vaultwire.stack.adopt_host_vars",
+            module_args={"container": container, "key": key},
+            task_vars=task_vars,
+        )
         try:
-            answer = self._execute_module(
-                module_name="vaultwire.stack.adopt_host_vars",
-                module_args={"container": container},
-                task_vars=task_vars,
-            )
-        finally:
-            self._task.no_log, self._play_context.no_log = before
-        if "values" not in answer:
-            raise Refused(f"The secrets of {container} could not be read. Nothing has been written.")
-        return {str(name): str(value) for name, value in answer["values"].items()}
+            return _vaults.unseal(answer["sealed"], key)
+        except (KeyError, ValueError):
+            raise Refused(
+                f"The secrets of {container} could not be read: {answer.get('msg', 'the host gave no answer')} Nothing "
+                f"has been written."
+            ) from None
 
     def _write(
         self, adoption: _adopt.Adoption, values: t.Dict[str, str], directory: str, host: str
@@ -124,10 +125,10 @@ class ActionModule(ActionBase):
         return bool(encrypted)
 
     def _encrypt(self, text: str) -> bytes:
-        secrets = self._loader._vault.secrets
-        vault_id, secret = match_encrypt_secret(secrets, encrypt_vault_id=C.config.get_config_value(
+        known = self._loader._vault.secrets
+        vault_id, secret = match_encrypt_secret(known, encrypt_vault_id=C.config.get_config_value(
             "DEFAULT_VAULT_ENCRYPT_IDENTITY"))  # fmt: skip
-        return bytes(VaultLib(secrets).encrypt(text, secret, vault_id))
+        return bytes(VaultLib(known).encrypt(text, secret, vault_id))
 
 
 def refuse_shadowed(folder: str) -> None:

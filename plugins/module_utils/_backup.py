@@ -438,7 +438,9 @@ def read_archive(path: str, receive: t.Optional[Receive] = None) -> Manifest:
         raise BackupError(f"The archive {path} cannot be used: {exc}.") from exc
     # What tarfile raises for a damaged header depends on the damage, and on the version of Python.
     except (OSError, tarfile.TarError, ValueError, EOFError, OverflowError, RecursionError) as exc:
-        raise BackupError(f"The archive {path} cannot be used: it is no tar archive, or damaged ({exc}).") from exc
+        raise BackupError(
+            f"The archive {path} cannot be used: it is no tar archive, damaged or cut off ({exc})."
+        ) from exc
 
 
 def _read_manifest(archive: tarfile.TarFile, archive_size: int) -> Manifest:
@@ -451,7 +453,10 @@ def _read_manifest(archive: tarfile.TarFile, archive_size: int) -> Manifest:
     content = archive.extractfile(first)
     manifest = parse_manifest(content.read(LARGEST_MANIFEST) if content else b"")
     if manifest.size > archive_size:
-        raise BackupError(f"its manifest claims {manifest.size} bytes, and the archive has {archive_size}")
+        raise BackupError(
+            f"it is cut off, or its manifest is false: that claims {manifest.size} bytes, and the archive has "
+            f"{archive_size}"
+        )
     return manifest
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import hashlib
 import http.client
 import json
 import os
@@ -86,6 +87,25 @@ def secret_values(run: Run, name: str) -> t.Dict[str, str]:
                     found[key] = stream.read(_LARGEST_FILE).strip()
             return found
     return {}
+
+
+def seal(values: t.Mapping[str, str], key: str) -> str:
+    """Values in a form that may pass through Ansible, which shows all that a host answers when asked for many words.
+
+    The key has to be used once only. What is shown is worthless without it, and it is never shown.
+    """
+    return _masked(json.dumps(dict(values)).encode(), key).hex()
+
+
+def unseal(text: str, key: str) -> t.Dict[str, str]:
+    """The values again. Raises ValueError for anything that was not sealed with this key."""
+    values = json.loads(_masked(bytes.fromhex(text), key))
+    return {str(name): str(value) for name, value in values.items()}
+
+
+def _masked(data: bytes, key: str) -> bytes:
+    stream = hashlib.shake_256(key.encode()).digest(len(data))
+    return (int.from_bytes(data, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(data), "big")
 
 
 def _inspect(run: Run) -> t.List[t.Tuple[Data, Data]]:

@@ -90,10 +90,14 @@ from ansible_collections.vaultwire.stack.plugins.module_utils import _vaults
 def main() -> None:
     """Read the secrets of a container for the action, which keeps them to itself."""
     module = AnsibleModule(
-        argument_spec={"container": {"type": "str", "required": True}},
+        argument_spec={
+            "container": {"type": "str", "required": True},
+            "key": {"type": "str", "required": True, "no_log": True},
+        },
         supports_check_mode=True,
     )
-    module.exit_json(changed=False, values=_vaults.secret_values(module.run_command, module.params["container"]))
+    values = _vaults.secret_values(module.run_command, module.params["container"])
+    module.exit_json(changed=False, sealed=_vaults.seal(values, module.params["key"]))
 
 
 if __name__ == "__main__":

@@ -116,7 +116,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "own user in root's group": (info(modern(user="1000")), {"vaultwarden_uid": 1000, "vaultwarden_gid": 1000}),
     "user by name": (info(modern(user="vault")), {"vaultwarden_uid": None}),
     "sign-ups not mentioned": (info(modern(environment=environment())), {"vaultwarden_signups_allowed": True}),
-    "sign-ups no": (info(modern(environment=environment(SIGNUPS_ALLOWED="No"))), {"vaultwarden_signups_allowed": False}),
+    "sign-ups no": (info(modern(environment=environment(SIGNUPS_ALLOWED="No"))),
+                    {"vaultwarden_signups_allowed": False}),
     "slash at the end": (info(modern(environment={"DOMAIN": "https://vault.example.com/"})),
                          {"vaultwarden_domain": "https://vault.example.com"}),
     "address of config.json": (info(modern(config_json={"values": {"DOMAIN": "https://a.example.com"}})),
@@ -222,7 +223,11 @@ class _Loader(yaml.SafeLoader):
     """YAML with the mark for texts that are no templates."""
 
 
-_Loader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))  # type: ignore[no-untyped-call]
+def _text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    return loader.construct_scalar(node)
+
+
+_Loader.add_constructor("!unsafe", _text)
 
 
 def test_files_say_what_was_found_and_secrets_stand_in_one_only() -> None:

@@ -158,3 +158,25 @@ def test_the_two_ports_of_the_legacy_layout_differ() -> None:
     with pytest.raises(LayoutError, match="both 8080"):
         layout.plan_layout(Version(1, 28, 1), http_port=8080, websocket_port="8080")
     assert layout.plan_layout(Version(1, 28, 1), websocket_port=4012).environment["WEBSOCKET_PORT"] == "4012"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "words"),
+    [
+        ("1.28.1", "1.37.2", None),
+        ("1.37.2", "1.37.2", None),
+        ("1.37.2", "1.37.1", "restore"),
+        ("1.30.5", "1.28.1", "restore"),
+        ("", "1.37.2", "cannot be told"),
+    ],
+)
+def test_an_upgrade_goes_forward_from_a_known_release(source: str, target: str, words: str | None) -> None:
+    """Backwards there is only a backup, and from nowhere there is nothing to compare."""
+    problem = layout.upgrade_problem(source, layout.parse_version(target))
+    assert (problem is None) if words is None else (problem is not None and words in problem)
+
+
+def test_releases_with_a_fault_are_known() -> None:
+    """A warning with its reason; none for the others."""
+    assert "web vault" in layout.known_fault(Version(1, 37, 0))
+    assert layout.known_fault(Version(1, 37, 2)) == ""

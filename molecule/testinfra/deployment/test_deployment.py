@@ -75,7 +75,8 @@ def test_only_the_proxy_can_reach_the_server(host: Host, vault: Vault) -> None:
 def test_nothing_else_listens(host: Host, vault: Vault) -> None:
     """Outside SSH and the proxy; published the server's port, and a second one only in the legacy layout."""
     outside = {port for address, port in listening(host) if not address.startswith("127.")}
-    assert outside | {80} == {22, 80, *vault.proxy_ports}  # 80: Debian's own site, which its packages come with
+    ports = proxy_of(vault).ports
+    assert outside | ports == {22, *ports, *vault.proxy_ports}
     published = host.check_output("docker ps --format '{{.Ports}}'")
     second = f"127.0.0.1:{vault.websocket_port}->{vault.websocket_port}/tcp"
     assert f"127.0.0.1:{vault.http_port}->8080/tcp" in published

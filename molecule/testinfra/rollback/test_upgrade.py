@@ -43,14 +43,17 @@ def broken_images(host: Host) -> None:
     host.check_output("docker pull -q docker.io/vaultwarden/server:%s", NEW)
     for tag, first in BROKEN.items():
         script = f"#!/bin/sh\\n{first}\\nexec /start.sh.good\\n".replace("'", "'\\''")
-        host.check_output(
-            f"printf '%b' '{script}' > /run/start.sh && chmod 755 /run/start.sh && "
-            f"id=$(docker create vaultwarden/server:{NEW}) && docker cp -q $id:/start.sh /run/start.sh.good 2>/dev/null "
-            f"|| docker cp $id:/start.sh /run/start.sh.good; "
-            f"docker cp /run/start.sh.good $id:/start.sh.good && docker cp /run/start.sh $id:/start.sh && "
-            f"docker commit --change 'LABEL org.opencontainers.image.version={tag}' $id vaultwarden/server:{tag} "
-            f"&& docker rm $id"
+        steps = (
+            f"printf '%b' '{script}' > /run/start.sh",
+            "chmod 755 /run/start.sh",
+            f"id=$(docker create vaultwarden/server:{NEW})",
+            "docker cp $id:/start.sh /run/start.sh.good",
+            "docker cp /run/start.sh.good $id:/start.sh.good",
+            "docker cp /run/start.sh $id:/start.sh",
+            f"docker commit --change 'LABEL org.opencontainers.image.version={tag}' $id vaultwarden/server:{tag}",
+            "docker rm $id",
         )
+        host.check_output(" && ".join(steps))
 
 
 def items_of(session: Session) -> set[str]:
@@ -111,7 +114,8 @@ def replaced(host: Host, path: str, command: str) -> Iterator[None]:
 
 
 FAILURES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "image missing in the registry": ({"vaultwarden_version": "1.37.99"}, ("1.37.99", "manifest unknown", "not stopped")),
+    "image missing in the registry": (
+        {"vaultwarden_version": "1.37.99"}, ("1.37.99", "manifest unknown", "not stopped")),
     "image that exits at start": ({"vaultwarden_version": "1.37.91"}, ("broken on purpose", "exit code 7")),
     "failed migration": ({"vaultwarden_version": "1.37.92"}, ("Error running migrations",)),
     "healthy but its hub is dead": ({"vaultwarden_version": "1.37.93"}, ("VW-",)),
@@ -265,30 +269,6 @@ class Writer(threading.Thread):
                 self.acknowledged.add(add_item(self.session))
             except (AssertionError, OSError, ValueError):
                 return
-
-
-class Poller(threading.Thread):
-    """Asks every 20 ms through the proxy whether the server is alive."""
-
-    def __init__(self, vault: Vault) -> None:
-        super().__init__()
-        self.vault, self.stopping, self.bad = vault, threading.Event(), list[float]()
-
-    def run(self) -> None:
-        """Note the time of every answer that is not 200."""
-        while not self.stopping.is_set():
-            now = time.monotonic()
-            try:
-                good = self.vault.request("GET", "/alive").status_code == 200
-            except OSError:
-                good = False
-            if not good:
-                self.bad.append(now)
-            self.stopping.wait(max(0.02 - (time.monotonic() - now), 0))
-
-    def outage(self) -> float:
-        """Seconds between the first and the last bad answer."""
-        return self.bad[-1] - self.bad[0] + 0.02 if self.bad else 0.0
 
 
 def test_an_upgrade_to_the_current_release_loses_nothing(

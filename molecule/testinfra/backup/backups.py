@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What tests of backups share: playbooks, the timer's unit, archives, and a client that never stops writing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from testinfra.host import Host
+from vault import Account, Session, Vault
+
+PROJECT = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"])
+SCENARIO = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"])
+ARCHIVES = "/var/backups/vaultwarden"
+
+Playbook = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def play(name: str, limit: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+    """Run a playbook on one host, with further variables."""
+    inventories = (SCENARIO / "inventory", SCENARIO / "spare", PROJECT / "molecule" / "shared" / "inventory")
+    return subprocess.run(
+        [
+            "ansible-playbook",
+            *(f"--inventory={path}" for path in inventories),
+            f"--limit={limit}",
+            f"--extra-vars={json.dumps(variables)}",
+            *arguments,
+            f"playbooks/{name}.yml",
+        ],
+        cwd=PROJECT,
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+            # The callback that quotes nothing: a message can be looked for as one line.
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def archives(host: Host, vault: Vault) -> list[str]:
+    """The archives on the host, oldest first."""
+    found = host.run(f"ls -1 {ARCHIVES}/{vault.container}-*.tar")
+    return found.stdout.split() if found.rc == 0 else []
+
+
+def data_dir(vault: Vault) -> str:
+    """Where the data is."""
+    return str(vault.settings.get("vaultwarden_data_dir", "/var/lib/vaultwarden"))
+
+
+def fire(host: Host, vault: Vault) -> str:
+    """Run the timer's unit, as the timer would; return the new archive's path."""
+    before = archives(host, vault)
+    done = host.run("systemctl start vaultwire-backup-%s.service", vault.container)
+    assert done.rc == 0, host.run("journalctl --no-pager -n 20 -u vaultwire-backup-%s", vault.container).stdout
+    new = [path for path in archives(host, vault) if path not in before]
+    assert len(new) == 1
+    return new[0]
+
+
+def items(vault: Vault, account: Account) -> set[str]:
+    """Identifiers of the account's items, as a fresh session sees them."""
+    answer = Session(vault, account).call("GET", "/api/sync")
+    ciphers = answer.get("ciphers", answer.get("Ciphers"))
+    return {str(cipher.get("id", cipher.get("Id"))) for cipher in ciphers}
+
+
+class Writer(threading.Thread):
+    """Creates items without a pause; ``acknowledged`` are those that the server has said yes to."""
+
+    def __init__(self, vault: Vault, account: Account) -> None:
+        super().__init__(daemon=True)
+        self._session = Session(vault, account)
+        self._ended = threading.Event()
+        self.acknowledged: list[str] = []
+
+    def run(self) -> None:
+        """Write until told to stop."""
+        number = 0
+        while not self._ended.is_set():
+            body = {
+                "type": 2,
+                "name": f"2.n{number}|a|a",
+                "secureNote": {"type": 0},
+                "folderId": None,
+                "favorite": False,
+            }
+            made = self._session.call("POST", "/api/ciphers", body)
+            self.acknowledged.append(str(made.get("id", made.get("Id"))))
+            number += 1
+
+    def stop(self) -> None:
+        """Let it finish its item."""
+        self._ended.set()
+        self.join(20)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Teardown: everything that was put there goes, the data and the proxy's other sites stay."""
+
+from __future__ import annotations
+
+import pytest
+from backups import Playbook, archives, data_dir, fire, items
+from testinfra.host import Host
+from vault import Account, Vault
+
+OTHER_SITE = "server { listen 8099; location / { return 200 'other site'; } }"
+
+
+@pytest.fixture
+def modern(vault: Vault) -> Vault:
+    """One host is enough."""
+    if vault.legacy:
+        pytest.skip("the other host is torn down")
+    return vault
+
+
+def test_data_is_not_given_up_by_one_word(host: Host, modern: Vault, run_playbook: Playbook) -> None:
+    """The host's name has to be given as well."""
+    done = run_playbook("teardown", vaultwarden_teardown_data=True)
+    assert done.returncode != 0
+    assert "also set vaultwarden_teardown_confirm to vault.example.com" in done.stdout
+    assert host.run("docker container inspect %s", modern.container).rc == 0
+
+
+def test_everything_goes_but_the_data_and_other_sites(
+    host: Host, modern: Vault, account: Account, run_playbook: Playbook
+) -> None:
+    """A second run has nothing to do, and a restore brings everything back."""
+    host.run_test(f'echo "{OTHER_SITE}" > /etc/nginx/conf.d/other.conf && nginx -t && systemctl reload nginx')
+    fire(host, modern)
+    before = items(modern, account)
+    done = run_playbook("teardown")
+    assert done.returncode == 0, done.stdout
+    assert host.run("docker container inspect %s", modern.container).rc != 0
+    assert "vault-net" not in host.check_output("docker network ls --format '{{.Name}}'")
+    for path in (
+        "/etc/nginx/conf.d/vaultwire-vaultwarden.conf",
+        "/etc/vaultwarden",
+        "/etc/vaultwire",
+        "/usr/local/lib/vaultwire",
+        f"/etc/systemd/system/vaultwire-backup-{modern.container}.timer",
+        f"/etc/systemd/system/vaultwire-backup-{modern.container}.service",
+    ):
+        assert not host.file(path).exists, path
+    assert host.check_output("curl -s http://127.0.0.1:8099/") == "other site"
+    assert host.socket("tcp://0.0.0.0:443").is_listening is False
+    assert host.file(f"{data_dir(modern)}/db.sqlite3").exists
+    assert archives(host, modern)
+    again = run_playbook("teardown")
+    assert again.returncode == 0, again.stdout
+    assert "changed=0 " in again.stdout
+    _leaves_a_foreign_container(host, modern, run_playbook)
+    restored = run_playbook("restore", vaultwarden_backup_restore_from="newest")
+    assert restored.returncode == 0, restored.stdout
+    modern.ca_file.write_text(host.file("/etc/vaultwire/tls/ca.pem").content_string, encoding="ascii")
+    assert items(modern, account) == before
+
+
+def _leaves_a_foreign_container(host: Host, vault: Vault, run_playbook: Playbook) -> None:
+    """One of the same name that somebody else made stays until its removal is asked for."""
+    image = f"docker.io/vaultwarden/server:{vault.settings['vaultwarden_version']}"
+    host.check_output("docker create --name %s %s", vault.container, image)
+    done = run_playbook("teardown")
+    assert done.returncode != 0
+    assert "was not made by this collection" in done.stdout
+    assert host.run("docker container inspect %s", vault.container).rc == 0
+    asked = run_playbook("teardown", vaultwarden_teardown_foreign=True)
+    assert asked.returncode == 0, asked.stdout
+    assert host.run("docker container inspect %s", vault.container).rc != 0
