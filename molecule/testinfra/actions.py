@@ -27,19 +27,24 @@ def run_module(vault: Vault) -> Module:
     """Run a probe against the vault, as Ansible would, and return its result."""
 
     def run(name: str, **arguments: Any) -> dict[str, Any]:
-        given = {"url": vault.url, "ca_file": str(vault.ca_file), "connect_to": vault.address, **arguments}
-        done = subprocess.run(
-            [sys.executable, "-m", f"ansible_collections.vaultwire.stack.plugins.modules.{name}"],
-            input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
-            env={**os.environ, "PYTHONPATH": str(PROJECT / "collections")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.stdout, done.stderr
-        return dict(json.loads(done.stdout))
+        return run_vault_module(vault, name, **arguments)
 
     return run
+
+
+def run_vault_module(vault: Vault, name: str, **arguments: Any) -> dict[str, Any]:
+    """Run a probe against a vault, as Ansible would, and return its result."""
+    given = {"url": vault.url, "ca_file": str(vault.ca_file), "connect_to": vault.address, **arguments}
+    done = subprocess.run(
+        [sys.executable, "-m", f"ansible_collections.vaultwire.stack.plugins.modules.{name}"],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
+        env={**os.environ, "PYTHONPATH": str(PROJECT / "collections")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout, done.stderr
+    return dict(json.loads(done.stdout))
 
 
 @pytest.fixture(scope="session")

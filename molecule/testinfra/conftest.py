@@ -61,7 +61,7 @@ def vault(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vaul
     subnet = json.loads((LAB / "lab.json").read_text(encoding="utf-8"))["subnet"]
     address = re.sub(r"\d+/\d+$", str(settings["lab_number"]), subnet)
     ca_file = tmp_path_factory.mktemp(name) / "ca.pem"
-    ca_file.write_text(host.file("/etc/vaultwire/tls/ca.pem").content_string, encoding="ascii")
+    ca_file.write_text(host.file(settings.get("lab_ca", "/etc/vaultwire/tls/ca.pem")).content_string, encoding="ascii")
     found = Vault(name, address, ca_file, settings)
     original = socket.getaddrinfo
 

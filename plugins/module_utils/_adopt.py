@@ -114,7 +114,8 @@ def _choose(vaults: t.Sequence[Vault], wanted: str, adoption: Adoption) -> t.Opt
 
 
 def _adopt_release(vault: Vault, adoption: Adoption) -> None:
-    repository, tag, digest = split_image(vault["image"])
+    nameless = bool(re.fullmatch(r"(sha256:)?[0-9a-f]{12,64}", vault["image"]))
+    repository, tag, digest = (_NEW_IMAGE, "", "") if nameless else split_image(vault["image"])
     try:
         version = parse_version(vault["version"])
     except LayoutError:
@@ -127,6 +128,12 @@ def _adopt_release(vault: Vault, adoption: Adoption) -> None:
         return
     adoption.variables["vaultwarden_version"] = _pinned(str(version), tag, digest, adoption)
     adoption.variables["vaultwarden_image"] = repository
+    if nameless:
+        adoption.note(
+            "todo",
+            f"The container was started from {vault['image'][:19]}, an image without a name. Look at "
+            f"vaultwarden_image: the usual one was written.",
+        )
     if _OLD_IMAGES.match(repository):
         adoption.note(
             "todo",

@@ -203,16 +203,18 @@ def copy_database(source: str, target: str) -> None:
             f"tools. If the data lies elsewhere, set vaultwarden_data_dir."
         )
     try:
-        with (
-            contextlib.closing(connect(source, "mode=ro")) as live,
-            contextlib.closing(sqlite3.connect(target)) as copy,
-        ):
-            live.backup(copy)
-            # One file that is complete by itself; the server turns its -wal on again when it starts.
-            copy.execute("PRAGMA journal_mode = DELETE")
+        with contextlib.closing(connect(source, "mode=ro")) as live:
+            _copy_from(live, target)
     except sqlite3.Error as exc:
         raise BackupError(f"The database {source} cannot be copied: {exc}.") from exc
     os.chmod(target, 0o600)
+
+
+def _copy_from(live: sqlite3.Connection, target: str) -> None:
+    with contextlib.closing(sqlite3.connect(target)) as copy:
+        live.backup(copy)
+        # One file that is complete by itself; the server turns its -wal on again when it starts.
+        copy.execute("PRAGMA journal_mode = DELETE")
 
 
 def connect(path: str, options: str) -> sqlite3.Connection:
@@ -267,6 +269,17 @@ def server_facts(run: Run, settings: Settings) -> t.Tuple[str, t.List[str]]:
         tag = str(config["Image"]).partition("@")[0].rpartition(":")[2]
         version = release((config.get("Labels") or {}).get(_VERSION_LABEL, "")) or release(tag)
     return _asked_version(settings.url) or version, names
+
+
+def where_installed(run: Run) -> Run:
+    """The same, with the exit code that a shell has for a program that is not there."""
+
+    def call(command: t.List[str]) -> t.Tuple[int, str, str]:
+        if shutil.which(command[0]) is None:
+            return 127, "", f"{command[0]} is not installed"
+        return run(command)
+
+    return call
 
 
 def release(text: str) -> str:

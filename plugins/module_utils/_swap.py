@@ -33,8 +33,13 @@ PRECIOUS_PREFIXES = ("rsa_key", "config.json")
 STEPS = ("begin", "named", "stopped", "copied", "owned", "starting", "healthy")
 FINAL = ("committed", "rolled_back")
 
+#: Nobody but the server's user has to look into its data.
+DATA_MODE = 0o700
+
 POLL_SECONDS = 0.02
 LOG_LINES = 20
+#: How long a proxy may take to give up a port after its reload.
+PORT_SECONDS = 10
 #: Beyond the size of the copy, so that the server itself does not run out of space.
 SPARE_BYTES = 64 * 1024 * 1024
 
@@ -47,7 +52,8 @@ class SwapError(Exception):
 class Record:
     """One swap, as the journal holds it. Containers are known by their identifiers, which names do not change.
 
-    ``owners``: path below the data folder -> [uid, gid] before the new owner was set.
+    ``owners``: path below the data folder -> [uid, gid] before the new owner was set; ``data_mode``: the folder's
+    permission bits before, or -1 where they stayed.
     ``copied``: files that were copied; ``proxy_files``: path -> name of the copy, or null where there was no file.
     ``milliseconds``: how long each part of the outage took.
     """
@@ -65,6 +71,7 @@ class Record:
     new_url: str
     timeout: float
     old_restart: str = "no"
+    data_mode: int = -1
     proxy_dir: str = ""
     proxy_service: str = ""
     step: str = "begin"
@@ -303,8 +310,11 @@ class Swap:
             status = os.lstat(path)
             if (status.st_uid, status.st_gid) != wanted:
                 record.owners[os.path.relpath(path, record.data_dir)] = [status.st_uid, status.st_gid]
-        if record.owners:
-            self.journal.write(record)
+        mode = os.stat(record.data_dir).st_mode & 0o7777
+        if mode != DATA_MODE:
+            record.data_mode = mode
+        self.journal.write(record)
+        os.chmod(record.data_dir, DATA_MODE)
         for name in record.owners:
             os.lchown(os.path.join(record.data_dir, name), *wanted)
 
@@ -337,8 +347,11 @@ class Swap:
         for name, (uid, gid) in record.owners.items():
             with contextlib.suppress(FileNotFoundError):
                 os.lchown(os.path.join(record.data_dir, name), uid, gid)
-        self._old_server_again()
+        if record.data_mode >= 0:
+            os.chmod(record.data_dir, record.data_mode)
+        # The proxy first: the new site may hold a port that the old container published.
         self._put_proxy_back()
+        self._old_server_again()
         self.step("rolled_back")
 
     def _put_data_back(self) -> None:
@@ -369,9 +382,21 @@ class Swap:
             self.engine.call("rename", record.old_id, record.name)
         self.engine.call("update", "--restart", record.old_restart, record.old_id)
         if old["State"]["Status"] != "running":
-            self.engine.call("start", record.old_id)
+            self._start_old()
         if record.old_url:
             wait_alive(self.engine, record.old_id, record.old_url, record.timeout)
+
+    def _start_old(self) -> None:
+        """Start the old container; a port that the proxy gives up while it reloads is waited for."""
+        deadline = time.monotonic() + PORT_SECONDS
+        while True:
+            try:
+                self.engine.call("start", self.record.old_id)
+                return
+            except SwapError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
     def _put_proxy_back(self) -> None:
         """Every file of the proxy as it was; the proxy is reloaded when one of them differed."""

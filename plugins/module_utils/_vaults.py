@@ -33,6 +33,7 @@ from ._layout import (
 Data = t.Mapping[str, t.Any]
 
 _IMAGE = re.compile(r"(^|/)(vaultwarden|vaultwarden/server|bitwardenrs/server(-\w+)?|mprasil/bitwarden)$")
+_IMAGE_ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 _SOURCE = re.compile(r"dani-garcia/(vaultwarden|bitwarden_rs)(\.git)?/?$")
 _SOURCE_LABELS = ("org.opencontainers.image.source", "org.opencontainers.image.url")
 _OWN_LABEL = "org.vaultwire.layout"
@@ -79,14 +80,19 @@ def secret_values(run: Run, name: str) -> t.Dict[str, str]:
         if data["Name"].lstrip("/") == name:
             environment = own_environment(data, image)
             found = {key: value for key, value in environment.items() if value and is_secret(key, value)}
-            for key, path in secret_file_names(environment).items():
-                with (
-                    contextlib.suppress(OSError, UnicodeDecodeError),
-                    open(on_host(data, path), encoding="utf-8") as stream,
-                ):
-                    found[key] = stream.read(_LARGEST_FILE).strip()
+            files = {key: _text_of(on_host(data, path)) for key, path in secret_file_names(environment).items()}
+            found.update({key: text for key, text in files.items() if text})
             return found
     return {}
+
+
+def _text_of(path: str) -> str:
+    """A file's content as the server reads it; empty where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read(_LARGEST_FILE).strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def seal(values: t.Mapping[str, str], key: str) -> str:
@@ -127,7 +133,7 @@ def _inspect(run: Run) -> t.List[t.Tuple[Data, Data]]:
 
 def is_vault(data: Data, image: Data) -> bool:
     """By the name of the image, or by the labels that the project's images carry, whatever they are called here."""
-    name = data["Config"]["Image"].partition("@")[0]
+    name = image_name(data, image).partition("@")[0]
     repository = name if "/" in name.rpartition(":")[2] else name.rpartition(":")[0] or name
     labels = {**((image.get("Config") or {}).get("Labels") or {}), **(data["Config"].get("Labels") or {})}
     return (
@@ -135,6 +141,12 @@ def is_vault(data: Data, image: Data) -> bool:
         or _OWN_LABEL in labels
         or any(_SOURCE.search(labels.get(label, "")) for label in _SOURCE_LABELS)
     )
+
+
+def image_name(data: Data, image: Data) -> str:
+    """What the container was started from; by one of its image's names where only its number was given."""
+    name: str = data["Config"]["Image"]
+    return (image.get("RepoTags") or [name])[0] if _IMAGE_ID.fullmatch(name) else name
 
 
 def own_environment(data: Data, image: Data) -> t.Dict[str, str]:
@@ -188,7 +200,8 @@ def _describe(data: Data, image: Data) -> t.Dict[str, t.Any]:
     effective = {**dict(entry.split("=", 1) for entry in data["Config"].get("Env") or [] if "=" in entry)}
     http_port = _number(effective.get("ROCKET_PORT"), _HTTP_PORT)
     config = _config_json(data, environment)
-    found = describe_container(data)
+    named = {**data, "Config": {**data["Config"], "Image": image_name(data, image)}}
+    found = describe_container(named)
     version, source = _running_version(data, found, effective, http_port), "server"
     if not version:
         version, source = found["version"], _source_of(found)
@@ -220,7 +233,7 @@ def _describe(data: Data, image: Data) -> t.Dict[str, t.Any]:
         "other_options": [name for name in _OTHER_OPTIONS if (data.get("HostConfig") or {}).get(name)],
         "label_router": any(name.startswith("traefik.") for name in data["Config"].get("Labels") or {}),
         "config_json": config,
-        "data": _data(data, effective.get("DATA_FOLDER") or "/data"),
+        "data": _data(data, os.path.join("/", effective.get("DATA_FOLDER") or "data")),
     }
     vault["leftovers"] = leftovers(vault, data["Config"].get("ExposedPorts") or {})
     return vault
@@ -306,7 +319,7 @@ def _running_version(data: Data, found: Data, environment: t.Mapping[str, str], 
 
 def _config_json(data: Data, environment: t.Mapping[str, str]) -> t.Dict[str, t.Any]:
     """What the admin page saved: names of the keys, those that override a variable, and values the role decides."""
-    folder = environment.get("DATA_FOLDER") or "/data"
+    folder = os.path.join("/", environment.get("DATA_FOLDER") or "data")
     path = on_host(data, environment.get("CONFIG_FILE") or f"{folder}/config.json")
     result: t.Dict[str, t.Any] = {"present": False, "broken": False, "names": [], "overrides": [], "values": {}}
     try:

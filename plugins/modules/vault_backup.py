@@ -146,7 +146,7 @@ def main() -> None:
     }
     if params["make"] and not module.check_mode:
         try:
-            made = _backup.make_backup(settings, module.run_command)
+            made = _backup.make_backup(settings, _backup.where_installed(module.run_command))
         except (_backup.BackupError, OSError) as exc:
             module.fail_json(msg=f"{exc} No backup was made, and those there were are untouched.")
         result.update(

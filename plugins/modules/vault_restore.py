@@ -159,11 +159,12 @@ def restored(module: AnsibleModule) -> t.Dict[str, t.Any]:
         url=params["server_url"],
         timeout=params["timeout"],
     )
+    run = _backup.where_installed(module.run_command)
     if module.check_mode:
-        manifest, aside = _restore.check(wanted, Engine(module.run_command)), ""
+        manifest, aside = _restore.check(wanted, Engine(run)), ""
     else:
         with _backup.lock(params["directory"]):
-            manifest, record = _restore.restore(wanted, module.run_command)
+            manifest, record = _restore.restore(wanted, run)
         aside = record.aside
     return {
         "changed": True,
@@ -180,8 +181,9 @@ def concluded(module: AnsibleModule) -> t.Dict[str, t.Any]:
     params = module.params
     if module.check_mode or not os.path.isdir(params["directory"]):
         return {"changed": False}
+    run = _backup.where_installed(module.run_command)
     with _backup.lock(params["directory"]):
-        done = _restore.conclude(params["state"], params["directory"], params["container"], module.run_command)
+        done = _restore.conclude(params["state"], params["directory"], params["container"], run)
     return {"changed": done}
 
 

@@ -86,6 +86,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
                        {"vaultwarden_image": "ghcr.io/dani-garcia/vaultwarden"}),
     "registry with a port": (info(modern(image="registry.example.com:5000/vaultwarden/server")),
                              {"vaultwarden_image": "registry.example.com:5000/vaultwarden/server"}),
+    "image without a name": (info(modern(image=f"sha256:{VOLUME}")),
+                             {"vaultwarden_image": "docker.io/vaultwarden/server", "vaultwarden_version": "1.37.2"}),
     "moving tag": (info(modern(image="vaultwarden/server:latest")), {"vaultwarden_version": "1.37.2"}),
     "variant": (info(modern(image="vaultwarden/server:1.37.2-alpine")), {"vaultwarden_version": "1.37.2-alpine"}),
     "digest": (info(modern(image=f"vaultwarden/server:1.37.2@sha256:{VOLUME}")),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import io
 import json
@@ -15,13 +16,13 @@ import tarfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vaultwire.stack.plugins.module_utils import _backup, _restore
-from ansible_collections.vaultwire.stack.plugins.module_utils._swap import Engine
 from ansible_collections.vaultwire.stack.plugins.modules import vault_backup, vault_restore
 from tests.unit.fake_module import run_module
 
@@ -58,6 +59,7 @@ def docker(monkeypatch: pytest.MonkeyPatch) -> Docker:
     """An engine whose container answers as long as it runs."""
     played = Docker()
     monkeypatch.setattr(AnsibleModule, "run_command", lambda self, command, **_: played(self, command))
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(
         "ansible_collections.vaultwire.stack.plugins.module_utils._swap._answers", lambda _: played.running
     )
@@ -241,14 +243,16 @@ def test_what_is_no_database_of_the_server_is_refused(place: Place, spoil: Calla
 
 
 def test_a_damaged_database_is_never_called_a_backup(place: Place) -> None:
-    """The pages copy well; only the check notices."""
-    place.database.executemany("INSERT INTO ciphers VALUES (?)", [(str(n) * 40,) for n in range(2000)])
-    place.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    """The pages copy well and every row can be read; only the check notices that an index disagrees."""
+    value = "0123456789" * 4
+    place.database.execute("INSERT INTO ciphers VALUES (?)", (value,))
     place.database.close()
-    with (place.data / "db.sqlite3").open("r+b") as stream:
-        stream.seek(-9000, os.SEEK_END)
-        stream.write(os.urandom(5000))
-    assert "damaged" in place.back_up()["msg"]
+    content = (place.data / "db.sqlite3").read_bytes()
+    assert content.count(value.encode()) == 2
+    (place.data / "db.sqlite3").write_bytes(content.replace(value.encode(), b"x" * 40, 1))
+    done = place.back_up()
+    assert "The database is damaged" in done["msg"]
+    assert list(place.archives.glob("*.tar")) == []
 
 
 def test_a_database_elsewhere_is_not_passed_over(place: Place, docker: Docker) -> None:
@@ -290,6 +294,12 @@ def test_check_mode_makes_no_backup(place: Place) -> None:
     assert place.back_up(_ansible_check_mode=True)["changed"] is True
     assert place.back_up(make=False)["changed"] is False
     assert not place.archives.exists()
+
+
+@pytest.mark.parametrize("module", [_backup, _restore, vault_backup, vault_restore])
+def test_what_runs_on_hosts_is_python_3_8(module: ModuleType) -> None:
+    """Formatters like newer forms."""
+    ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"), feature_version=(3, 8))
 
 
 def test_the_program_needs_nothing_but_python(place: Place, tmp_path: Path) -> None:
@@ -523,9 +533,20 @@ def test_a_restore_that_was_cut_off_is_undone_by_the_next(
         with pytest.raises(KeyboardInterrupt):
             place.restore()
     docker.starts = []
-    engine = Engine(lambda command: docker(None, command))
-    assert _restore.recover(engine, _restore.Journal(str(place.archives), NAME)) is True
+    # The next one puts the old data back before it judges its own archive.
+    assert "Nothing has been changed" in place.restore(version="1.28.1")["msg"]
     assert (place.names(), docker.running) == (before, True)
+    assert "failed" not in place.restore()
+
+
+def test_migrations_that_the_present_server_does_not_have_are_refused(place: Place, docker: Docker) -> None:
+    """Its database tells which it has. Without a server the present data says nothing."""
+    place.back_up()
+    place.database.execute("DELETE FROM __diesel_schema_migrations WHERE version = ?", SCHEMA[1:])
+    done = place.restore()
+    assert f"the last is {SCHEMA[1]}" in done["msg"]
+    assert docker.log == []
+    docker.exists = False
     assert "failed" not in place.restore()
 
 
@@ -537,6 +558,18 @@ def test_an_empty_host_gets_the_data_alone(place: Place, docker: Docker) -> None
     assert done["changed"] is True
     assert (place.root / "new" / "data" / "db.sqlite3").exists()
     assert (place.root / "new" / "data").stat().st_mode & 0o777 == 0o700
+    assert docker.log == []
+
+
+def test_a_host_without_an_engine_is_an_empty_one(
+    place: Place, docker: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that is missing must not end the module."""
+    place.back_up()
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    assert place.restore(data_dir=str(place.root / "new" / "data"))["changed"] is True
+    assert "is not there" in place.restore("none.tar")["msg"]
+    assert place.back_up()["server_version"] == ""
     assert docker.log == []
 
 

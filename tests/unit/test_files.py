@@ -161,3 +161,21 @@ def test_names_of_secrets_cannot_leave_the_directory(tmp_path: Path, name: str) 
     done = secrets(tmp_path / "s", {name: "Nl9xQ"})
     assert done["failed"] is True
     assert "Nl9xQ" not in done["printed"]
+
+
+def test_files_are_made_of_others_without_showing_them(tmp_path: Path) -> None:
+    """A certificate and its key in one file: in order, private, and not in the differences."""
+    (tmp_path / "c.pem").write_text("certificate\n")
+    (tmp_path / "c.key").write_text("Nl9xQ\n")
+    files = [
+        {
+            "path": str(tmp_path / "both.pem"),
+            "mode": "0600",
+            "sources": [str(tmp_path / "c.pem"), str(tmp_path / "c.key")],
+        }
+    ]
+    done = checked(tmp_path, ["true"], files=files, _ansible_diff=True)
+    assert (tmp_path / "both.pem").read_text() == "certificate\nNl9xQ\n"
+    assert (tmp_path / "both.pem").stat().st_mode & 0o777 == 0o600
+    assert "Nl9xQ" not in str(done)
+    assert done["diff"][0]["after"] == "(not shown)\n"

@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.vaultwire.stack.plugins.filter.vault import FilterModule
-from ansible_collections.vaultwire.stack.plugins.module_utils import _proxy
+from ansible_collections.vaultwire.stack.plugins.module_utils import _host, _proxy
 from tests.unit.test_settings import settings as vaultwarden_settings
 
 FILTERS = FilterModule().filters()
+ROOT = Path(__file__).resolve().parent.parent.parent
+ROLE = ROOT / "roles" / "reverse_proxy"
 
 
 def settings(**changes: Any) -> dict[str, Any]:
@@ -25,6 +30,8 @@ def settings(**changes: Any) -> dict[str, Any]:
         "read_timeout": 90,
         "max_clients": 4000,
         "max_body": "525M",
+        "admin_networks": [],
+        "replaces": [],
         **changes,
     }
 
@@ -39,6 +46,8 @@ def route(path: str = "/", upstream: str = "127.0.0.1:8080", match: str = "prefi
     [
         {},
         {"http_port": 0},
+        {"admin_networks": ["192.0.2.1", "192.0.2.0/24", "2001:db8::/32"]},
+        {"replaces": ["/etc/nginx/sites-enabled/vault.conf"]},
         {"routes": [route(upstream="[::1]:8080")]},
         {"routes": [route("/notifications/hub", "127.0.0.1:3012", "exact"), route()]},
         {"domain": "https://h.example/vault", "routes": [route("/vault/")]},
@@ -66,6 +75,10 @@ def test_what_works_is_let_through(changes: dict[str, Any]) -> None:
         ({"read_timeout": 15}, "pings each 15"),
         ({"max_clients": 0}, "reverse_proxy_max_clients"),
         ({"max_body": "525MB"}, "reverse_proxy_max_body"),
+        ({"admin_networks": ["192.0.2.7/24"]}, "reverse_proxy_admin_networks"),
+        ({"admin_networks": ["office"]}, "192.0.2.0/24"),
+        ({"replaces": ["sites-enabled/vault.conf"]}, "absolute paths"),
+        ({"replaces": ["/etc/nginx/../passwd"]}, "without .."),
     ],
     ids=str,
 )
@@ -94,3 +107,111 @@ def test_filters_fail_with_the_words_of_the_model() -> None:
     assert FILTERS["layout_plan"]("1.28.1")["container_ports"]["websocket"] == 3012
     assert FILTERS["image_reference"]("v1.30.5-alpine") == "1.30.5-alpine"
     assert FILTERS["is_floating"]("latest") is True
+
+
+@pytest.mark.parametrize(("size", "count"), [("525M", 550502400), ("1k", 1024), ("2G", 2147483648), ("7", 7), ("0", 0)])
+def test_sizes_are_read_as_nginx_reads_them(size: str, count: int) -> None:
+    """Other proxies want bytes."""
+    assert _proxy.body_bytes(size) == count
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "{\n\timport o\n}\n\n\nimport s\n"),
+        ("# hello\n\n:80 {\n}\n", "{\n\timport o\n}\n\n# hello\n\n:80 {\n}\n\nimport s\n"),
+        ("# hello\n{\n\temail a@b.example\n}\n", "# hello\n{\n\timport o\n\temail a@b.example\n}\n\nimport s\n"),
+    ],
+    ids=["empty", "sites only", "global options"],
+)
+def test_a_caddyfile_gets_its_imports_once(before: str, after: str) -> None:
+    """Global options come first, and a file has one block of them."""
+    assert _proxy.caddyfile_with_imports(before, "o", "s") == after
+    assert _proxy.caddyfile_with_imports(after, "o", "s") == after
+
+
+def test_a_map_keeps_the_entries_of_other_sites() -> None:
+    """In an order that does not depend on who came first."""
+    assert _proxy.with_host("", "b.example", "two") == "b.example two\n"
+    assert _proxy.with_host("b.example two\n", "a.example", "one") == "a.example one\nb.example two\n"
+    assert _proxy.with_host("a.example one\nb.example two\n", "b.example", "2") == "a.example one\nb.example 2\n"
+
+
+def traefik(**changes: Any) -> dict[str, Any]:
+    """Traefik's site for a vault of the old layout under a sub-path."""
+    given = {
+        "name": "x", "host": "h.example", "port": 8443, "origin": "https://h.example:8443", "base_path": "/vault",
+        "http_port": 80, "routes": [route("/vault/notifications/hub", "127.0.0.1:3012", "exact"), route("/vault/")],
+        "certificate": "/c.pem", "key": "/c.key", "read_timeout": 90, "admin_pattern": "^/+vault/+admin(/|$)",
+        "admin_networks": ["192.0.2.0/24"], **changes,
+    }  # fmt: skip
+    return _proxy.traefik_site(given)
+
+
+def test_traefik_takes_the_most_specific_rule_first() -> None:
+    """By numbers, not by the length of the rules; the admin page goes where everything else goes."""
+    site = traefik()["http"]
+    rules = sorted(
+        (rule for rule in site["routers"].values() if "priority" in rule), key=lambda rule: -rule["priority"]
+    )
+    assert [rule["priority"] for rule in rules] == [400, 400, 300, 100]
+    assert rules[2]["rule"] == "Host(`h.example`) && Path(`/vault/notifications/hub`)"
+    assert site["services"][rules[2]["service"]]["loadBalancer"]["servers"] == [{"url": "http://127.0.0.1:3012"}]
+    assert site["routers"]["vaultwire-x-admin"]["service"] == rules[3]["service"]
+    assert site["routers"]["vaultwire-x-https"]["entryPoints"] == ["port-80"]
+
+
+def test_traefik_without_extras_has_one_rule() -> None:
+    """Nothing empty is written: Traefik refuses empty maps."""
+    site = traefik(base_path="", http_port=0, routes=[route()], admin_networks=[])["http"]
+    assert list(site["routers"]) == ["vaultwire-x-0"]
+    assert "middlewares" not in site
+
+
+@pytest.mark.parametrize(("version", "hidden"), [("3.0.4", "names"), ("3.7.15", "queryParameters")])
+def test_traefik_logs_no_query(version: str, hidden: str) -> None:
+    """Older releases can only leave the path out."""
+    asked = {"ports": [443], "access_log": "/a", "error_log": "/e", "directory": "/d", "version": version}
+    static = _proxy.traefik_static(asked, {"entryPoints": {"port-8443": {"address": ":8443"}}})
+    assert list(static["accessLog"]["fields"]) == [hidden]
+    assert sorted(static["entryPoints"]) == ["port-443", "port-8443"]
+    trial = _proxy.traefik_trial(static)
+    assert {point["address"] for point in trial["entryPoints"].values()} == {"127.0.0.1:0"}
+    assert "filePath" not in trial["log"]
+
+
+def providers() -> list[str]:
+    """The choices of the role."""
+    specs = yaml.safe_load((ROLE / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
+    return list(specs["argument_specs"]["main"]["options"]["reverse_proxy_provider"]["choices"])
+
+
+def table() -> dict[str, dict[str, str]]:
+    """The table of docs/proxies.md: row -> provider -> cell."""
+    text = (ROOT / "docs" / "proxies.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return {row[0]: dict(zip(rows[0][1:], row[1:], strict=True)) for row in rows[2:]}
+
+
+def test_every_provider_is_complete() -> None:
+    """A choice has its tasks, its facts and its column, and nothing is left over."""
+    facts = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))["__reverse_proxy_products"]
+    tasks = {path.stem for path in (ROLE / "tasks" / "providers").glob("*.yml")}
+    assert set(providers()) == tasks == set(facts) == set(_host._PROXY_COMMANDS)
+    assert all(set(row) == set(providers()) for row in table().values())
+
+
+@pytest.mark.parametrize("provider", providers())
+def test_the_page_on_proxies_says_what_the_files_do(provider: str) -> None:
+    """Directories, checkers and directives that it names occur in the tasks or templates of that provider."""
+    places = [ROLE / "tasks" / "providers" / f"{provider}.yml", *sorted((ROLE / "templates" / provider).glob("*"))]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in places)
+    text += (
+        (ROOT / "plugins" / "module_utils" / "_proxy.py").read_text(encoding="utf-8") if provider == "traefik" else ""
+    )
+    listed = re.sub(r"[\[\],]", "", text)
+    rows = ("own files", "what makes it pass upgrades", "the old layout's hub", "checked with", "client address in")
+    for row in rows:
+        for word in re.findall(r"`([^`]+)`", table()[row][provider]):
+            wanted = word.rstrip("*").removesuffix(" -c")
+            assert wanted in text or wanted in listed, f"{row}: {word}"

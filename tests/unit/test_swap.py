@@ -107,6 +107,7 @@ def place(tmp_path: Path) -> Path:
 def fake(place: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     """The engine; a server answers when its container runs."""
     made = FakeEngine(place / "data")
+    monkeypatch.setattr(_swap, "PORT_SECONDS", 0)
 
     def wait(engine: Engine, container: str, _url: str, _timeout: float) -> None:
         found = engine.inspect(container)
@@ -223,7 +224,14 @@ def test_undoing_twice_keeps_what_the_old_server_wrote_in_between(
     """Killed between the old server's start and the last entry of the journal: its new data must stay."""
     swap = make(place, fake)
     swap.forward()
-    monkeypatch.setattr(swap, "_put_proxy_back", lambda: (_ for _ in ()).throw(Killed()))
+    write = swap.journal.write
+
+    def kill(record: Record) -> None:
+        if record.step == "rolled_back":
+            raise Killed
+        write(record)
+
+    monkeypatch.setattr(swap.journal, "write", kill)
     with pytest.raises(Killed):
         swap.back("no proof")
     (place / "data" / "db.sqlite3").write_text("written since")
@@ -259,6 +267,7 @@ def test_the_owner_of_the_data_changes_and_comes_back(
     if os.getuid() != 0:
         pytest.skip("only root gives files away")
     os.lchown(place / "data" / "attachments" / "a", 4321, 4322)
+    (place / "data").chmod(0o755)
     swap = make(place, fake)
     swap.record.uid, swap.record.gid = 12345, 12346
     swap.forward()
@@ -268,7 +277,9 @@ def test_the_owner_of_the_data_changes_and_comes_back(
         if path.name != "db.sqlite3-shm"
     }
     assert owners == {(12345, 12346)}
+    assert (place / "data").stat().st_mode & 0o777 == 0o700
     swap.back("no proof")
+    assert (place / "data").stat().st_mode & 0o777 == 0o755
     assert ((place / "data").stat().st_uid, (place / "data" / "db.sqlite3").stat().st_uid) == (0, 0)
     attachment = (place / "data" / "attachments" / "a").stat()
     assert (attachment.st_uid, attachment.st_gid) == (4321, 4322)

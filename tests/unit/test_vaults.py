@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -16,6 +17,7 @@ from ansible_collections.vaultwire.stack.plugins.module_utils import _host, _vau
 from ansible_collections.vaultwire.stack.plugins.modules import adopt_host_vars, deployment_info
 
 SECRET = "Nl9xQ"
+PLUGINS = Path(__file__).resolve().parent.parent.parent / "plugins"
 IMAGE_ENVIRONMENT = ["PATH=/usr/bin", "ROCKET_PROFILE=release", "ROCKET_ADDRESS=0.0.0.0", "ROCKET_PORT=80"]
 NGINX = """
 http {
@@ -174,6 +176,13 @@ def test_what_counts_as_a_secret(name: str, value: str, secret: bool) -> None:
     assert _vaults.is_secret(name, value) is secret
 
 
+def test_an_image_that_is_known_by_its_number_only(tmp_path: Path) -> None:
+    """Its names tell what it is."""
+    made = container(tmp_path, image="0123456789ab")
+    assert _vaults.is_vault(made, {"RepoTags": ["vaultwarden/server:1.28.1"]})
+    assert not _vaults.is_vault(made, {"RepoTags": []})
+
+
 def test_compose_and_several_vaults(tmp_path: Path) -> None:
     """Sorted by name; the labels tell who made it."""
     labels = {"com.docker.compose.project": "p", "com.docker.compose.service": "s",
@@ -266,3 +275,9 @@ def test_the_type_of_a_file_system(tmp_path: Path) -> None:
     table.write_text("\n".join(rows) + "\n", encoding="ascii")
     assert _vaults.file_system(str(tmp_path / "data"), str(table)) == "nfs4"
     assert _vaults.file_system("/srv", str(table)) == "ext4"
+
+
+@pytest.mark.parametrize("path", sorted(PLUGINS.glob("module*/*.py")), ids=lambda path: path.name)
+def test_what_runs_on_hosts_is_python_3_8(path: Path) -> None:
+    """Its grammar at least; formatters like to use a newer one."""
+    ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 8))

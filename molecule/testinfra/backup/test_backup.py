@@ -10,7 +10,7 @@ import tarfile
 import time
 from pathlib import Path
 
-from backups import Writer, archives, data_dir, fire
+from backups import Playbook, Writer, archives, data_dir, fire
 from testinfra.host import Host
 from vault import Account, Session, Vault
 
@@ -106,6 +106,14 @@ def test_old_archives_go_and_the_newest_stay(host: Host, vault: Vault) -> None:
     newest = host.check_output(command).partition(": ")[0]
     assert archives(host, vault)[-1] == newest
     assert host.run("python3 /usr/local/lib/vaultwire/backup.py verify %s", newest).rc == 0
+
+
+def test_a_second_run_changes_nothing(vault: Vault, run_playbook: Playbook) -> None:
+    """The timer is set already; the scenario's inventory wants no backup in each run."""
+    done = run_playbook("backup")
+    assert done.returncode == 0, done.stdout
+    assert "changed=0 " in done.stdout
+    assert "are kept: fresh. The timer runs daily." in " ".join(done.stdout.split())
 
 
 def test_the_server_still_takes_writes(vault: Vault, account: Account) -> None:

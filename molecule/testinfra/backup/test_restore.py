@@ -165,9 +165,12 @@ def test_another_host_takes_the_backup_of_an_older_release(
     before = items(vault, account)
     archive = tmp_path / Path(fire(host, vault)).name
     archive.write_bytes(host.file(f"{ARCHIVES}/{archive.name}").content)
+    target = Host.get_host(f"docker://{EMPTY}")
+    ahead = play("backup", EMPTY, "--check")
+    assert ahead.returncode == 0, ahead.stdout
+    assert not target.file(ARCHIVES).exists
     done = play("restore", EMPTY, vaultwarden_backup_restore_upload=str(archive))
     assert done.returncode == 0, done.stdout
-    target = Host.get_host(f"docker://{EMPTY}")
     ca_file = tmp_path / "ca.pem"
     ca_file.write_text(target.file("/etc/vaultwire/tls/ca.pem").content_string, encoding="ascii")
     moved = Vault(EMPTY, empty_host, ca_file, {**vault.settings, "vaultwarden_version": "1.37.2"})

@@ -37,9 +37,7 @@ def test_a_stranger_gets_401_from_the_right_port(vault: Vault, query: str) -> No
 
 def test_a_plain_request_is_no_hub(vault: Vault) -> None:
     """Without an upgrade the HTTP port says 404; the second port closes, which the proxy reports, as 502 mostly."""
-    assert vault.request("GET", "/notifications/hub").status_code == (
-        proxy_of(vault).closed if vault.legacy else 404
-    )
+    assert vault.request("GET", "/notifications/hub").status_code == (proxy_of(vault).closed if vault.legacy else 404)
 
 
 def test_login_with_a_device_has_its_hub(vault: Vault) -> None:

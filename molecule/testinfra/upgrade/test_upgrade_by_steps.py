@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a server started by hand in the old layout to the current release: data and live updates at every stop."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from actions import PROJECT, SCENARIO, run_vault_module
+from testinfra.host import Host
+from vault import Account, Session, Vault, throwaway_account
+
+TOKEN = "Zq7-hand-made"
+
+
+@pytest.fixture(scope="module")
+def by_hand(vault: Vault) -> Vault:
+    """The deployment, with what its maker knows of it."""
+    known = {
+        "vaultwarden_domain": vault.settings["lab_domain"],
+        "vaultwarden_admin_token": vault.settings["lab_admin_token"],
+        "vaultwarden_version": "1.28.1",
+    }
+    return vault._replace(settings={**vault.settings, **known})
+
+
+@pytest.fixture(scope="module")
+def owner(by_hand: Vault) -> Iterator[Account]:
+    """An account of the old server, which lives as long as the tests."""
+    with throwaway_account(by_hand) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def inventory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An inventory that says how to reach the host and nothing else."""
+    folder = tmp_path_factory.mktemp("inventory")
+    (folder / "hosts.yml").write_text((SCENARIO / "inventory" / "hosts.yml").read_text())
+    return folder
+
+
+def play(name: str, inventory: Path, *arguments: str) -> str:
+    """Run a playbook that must succeed; all its output as one line, in which no secret may be."""
+    done = subprocess.run(
+        ["ansible-playbook", f"--inventory={inventory}", f"--inventory={PROJECT}/molecule/shared/inventory",
+         f"playbooks/{name}.yml", *arguments],
+        cwd=PROJECT, env={**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0",
+             "ANSIBLE_NOCOLOR": "1"}, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+    )  # fmt: skip
+    words = " ".join(done.stdout.split())
+    assert done.returncode == 0, words
+    assert TOKEN not in words
+    return words
+
+
+def item_of(session: Session) -> str:
+    """A new item; its identifier once the server has acknowledged it."""
+    made = session.call("POST", "/api/ciphers", {"type": 1, "name": "2.kept|x|y", "login": {}})
+    return str(made.get("id") or made["Id"])
+
+
+def assert_serves(vault: Vault, owner: Account, version: str, items: list[str]) -> None:
+    """The release answers, has all items, and live updates work through the proxy."""
+    assert vault.request("GET", "/api/version").json() == version
+    found = Session(vault, owner).call("GET", "/api/sync")
+    there = {item.get("id") or item["Id"] for item in found.get("ciphers") or found["Ciphers"]}
+    assert set(items) <= there
+    live = run_vault_module(vault, "live_update", admin_token=vault.settings["vaultwarden_admin_token"])
+    assert not live.get("failed"), live
+
+
+def test_from_made_by_hand_to_the_current_release(host: Host, by_hand: Vault, owner: Account, inventory: Path) -> None:
+    """Adopt, take over at the same release, then two upgrades; a second run changes nothing."""
+    items = [item_of(Session(by_hand, owner))]
+    assert_serves(by_hand, owner, "1.28.1", items)
+    assert host.file("/vw-data/db.sqlite3").uid == 0
+
+    play("adopt", inventory, "-vv")
+    play("site", inventory, "--check", "--diff", "-v")
+    with pytest.raises(AssertionError, match="VW-T03"):
+        play("upgrade", inventory)  # nobody trusts that certificate, so that nothing can be proven
+    assert_serves(by_hand, owner, "1.28.1", items)
+    assert host.file("/vw-data/db.sqlite3").uid == 0
+    assert host.file("/etc/nginx/sites-enabled/vault.conf").exists
+
+    trust = f"--extra-vars=notifications_check_ca_file={by_hand.ca_file}"
+    play("upgrade", inventory, trust)
+    items.append(item_of(Session(by_hand, owner)))
+    assert_serves(by_hand, owner, "1.28.1", items)
+    assert host.file("/vw-data/db.sqlite3").uid == 10080
+    assert not host.file("/etc/nginx/sites-enabled/vault.conf").exists
+
+    for version in ("1.30.5", "1.37.2"):
+        play("upgrade", inventory, trust, f"--extra-vars=vaultwarden_version={version}")
+        items.append(item_of(Session(by_hand, owner)))
+        assert_serves(by_hand, owner, version, items)
+
+    again = play("upgrade", inventory, trust, "--extra-vars=vaultwarden_version=1.37.2")
+    assert "changed=0" in again, re.findall(r"TASK \[([^]]*)\] \*+ (?:<<[^>]*>> )?changed:", again)
+    containers = host.check_output("docker ps -a --format '{{.Names}} {{.Ports}}'")
+    assert containers.startswith("vaultwarden ")
+    assert "3012->" not in containers
+    assert "3012" not in host.check_output("cat /etc/nginx/sites-enabled/* /etc/nginx/conf.d/* 2>/dev/null")
