@@ -74,6 +74,7 @@ class Record:
     data_mode: int = -1
     proxy_dir: str = ""
     proxy_service: str = ""
+    proxy_action: str = "reload"
     step: str = "begin"
     reason: str = ""
     owners: t.Dict[str, t.List[int]] = dataclasses.field(default_factory=dict)
@@ -414,9 +415,9 @@ class Swap:
                 _replace(copy, path)
                 differing += 1
         if differing:
-            command = ["systemctl", "reload", record.proxy_service]
+            command = ["systemctl", record.proxy_action, record.proxy_service]
             if not os.path.isdir("/run/systemd/system"):
-                command = ["service", record.proxy_service, "reload"]
+                command = ["service", record.proxy_service, record.proxy_action]
             self._run(command)
 
     def commit(self, keep: int) -> None:

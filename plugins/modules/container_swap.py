@@ -69,6 +69,11 @@ options:
     description: Service of the proxy, reloaded when its configuration was put back.
     type: str
     default: ""
+  proxy_action:
+    description: How the proxy takes its old configuration back; some cannot read a key again without a restart.
+    type: str
+    choices: [reload, restart]
+    default: reload
   reason:
     description: Why O(action=rollback) was asked for. It goes into the journal.
     type: str
@@ -155,6 +160,7 @@ ARGUMENTS: t.Dict[str, t.Any] = {
     "new_url": {"type": "str", "default": ""},
     "proxy_dir": {"type": "str", "default": ""},
     "proxy_service": {"type": "str", "default": ""},
+    "proxy_action": {"type": "str", "choices": ["reload", "restart"], "default": "reload"},
     "reason": {"type": "str", "default": ""},
     "keep": {"type": "int", "default": 3},
     "timeout": {"type": "float", "default": 120},
@@ -233,7 +239,7 @@ class Action:
         retries = f":{policy['MaximumRetryCount']}" if policy.get("MaximumRetryCount") else ""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         names = ("name", "source", "target", "data_dir", "uid", "gid", "old_url", "new_url", "timeout", "proxy_dir",
-                 "proxy_service")  # fmt: skip
+                 "proxy_service", "proxy_action")  # fmt: skip
         return _swap.Record(
             old_id=(old or {})["Id"],
             new_id=(new or {})["Id"],
