@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,33 +47,39 @@ def run_vault_module(vault: Vault, name: str, **arguments: Any) -> dict[str, Any
     return dict(json.loads(done.stdout))
 
 
+def play(
+    name: str, *arguments: str, inventories: Sequence[Path | str] = (), **variables: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run a playbook on the scenario's inventory, with further arguments, inventories and variables."""
+    places = (SCENARIO / "inventory", PROJECT / "molecule" / "shared" / "inventory", *inventories)
+    return subprocess.run(
+        [
+            "ansible-playbook",
+            *(f"--inventory={path}" for path in places),
+            f"--extra-vars={json.dumps(variables)}",
+            *arguments,
+            f"playbooks/{name}.yml",
+        ],
+        cwd=PROJECT,
+        # The callback that quotes nothing: a message can be looked for as one line.
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.fixture(scope="session")
 def run_playbook(vault: Vault) -> Playbook:
     """Run a playbook on this host alone, with further variables."""
 
     def run(name: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        inventories = (SCENARIO / "inventory", PROJECT / "molecule" / "shared" / "inventory")
-        return subprocess.run(
-            [
-                "ansible-playbook",
-                *(f"--inventory={path}" for path in inventories),
-                f"--limit={vault.name}",
-                f"--extra-vars={json.dumps(variables)}",
-                *arguments,
-                f"playbooks/{name}.yml",
-            ],
-            cwd=PROJECT,
-            # The callback that quotes nothing: a message can be looked for as one line.
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
-                "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return play(name, f"--limit={vault.name}", *arguments, **variables)
 
     return run
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import threading
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import actions
 from testinfra.host import Host
 from vault import Account, Session, Vault
 
@@ -22,29 +22,8 @@ Playbook = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def play(name: str, limit: str, *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-    """Run a playbook on one host, with further variables."""
-    inventories = (SCENARIO / "inventory", SCENARIO / "spare", PROJECT / "molecule" / "shared" / "inventory")
-    return subprocess.run(
-        [
-            "ansible-playbook",
-            *(f"--inventory={path}" for path in inventories),
-            f"--limit={limit}",
-            f"--extra-vars={json.dumps(variables)}",
-            *arguments,
-            f"playbooks/{name}.yml",
-        ],
-        cwd=PROJECT,
-        env={
-            **os.environ,
-            "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
-            # The callback that quotes nothing: a message can be looked for as one line.
-            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Run a playbook on one host, the spare ones among them, with further variables."""
+    return actions.play(name, f"--limit={limit}", *arguments, inventories=[actions.SCENARIO / "spare"], **variables)
 
 
 def archives(host: Host, vault: Vault) -> list[str]:

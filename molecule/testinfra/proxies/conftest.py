@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import actions
 import pytest
 import yaml
 from testinfra.host import Host
@@ -77,25 +78,6 @@ def play() -> Play:
     """Run the playbook of the deployment on all hosts, with further inventories and variables."""
 
     def run(*inventories: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-        places = (SCENARIO / "inventory", PROJECT / "molecule" / "shared" / "inventory", *inventories)
-        return subprocess.run(
-            [
-                "ansible-playbook",
-                *(f"--inventory={path}" for path in places),
-                f"--extra-vars={json.dumps(variables)}",
-                "--forks=8",
-                "playbooks/site.yml",
-            ],
-            cwd=PROJECT,
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
-                "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return actions.play("site", "--forks=8", inventories=inventories, **variables)
 
     return run

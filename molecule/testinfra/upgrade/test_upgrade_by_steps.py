@@ -15,6 +15,8 @@ from testinfra.host import Host
 from vault import Account, Session, Vault, throwaway_account
 
 TOKEN = "Zq7-hand-made"
+#: A release that can do both layouts, in each; then the current one.
+STEPS = (("1.30.5", "legacy"), ("1.30.5", "single_port"), ("1.37.2", "auto"))
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +97,13 @@ def test_from_made_by_hand_to_the_current_release(host: Host, by_hand: Vault, ow
     assert host.file("/vw-data/db.sqlite3").uid == 10080
     assert not host.file("/etc/nginx/sites-enabled/vault.conf").exists
 
-    for version in ("1.30.5", "1.37.2"):
-        play("upgrade", inventory, trust, f"--extra-vars=vaultwarden_version={version}")
+    for version, layout in STEPS:
+        wanted = f"--extra-vars=vaultwarden_version={version} vaultwarden_layout={layout}"
+        play("upgrade", inventory, trust, wanted)
         items.append(item_of(Session(by_hand, owner)))
         assert_serves(by_hand, owner, version, items)
+        second_port = "3012->" in host.check_output("docker ps --format '{{.Ports}}'")
+        assert second_port is (layout == "legacy")
 
     again = play("upgrade", inventory, trust, "--extra-vars=vaultwarden_version=1.37.2")
     assert "changed=0" in again, re.findall(r"TASK \[([^]]*)\] \*+ (?:<<[^>]*>> )?changed:", again)
