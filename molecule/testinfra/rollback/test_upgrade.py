@@ -11,17 +11,20 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from actions import PROJECT, SCENARIO, Module, Playbook
+from actions import PROJECT, SCENARIO, Module, Playbook, play
 from testinfra.host import Host
 from vault import Account, Session, Vault
 
 OLD, NEW = "1.28.1", "1.37.2"
+SECOND = "vw-rollback-second"
+CONTAINERS = "docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Image}}'"
 JOURNAL = "/var/lib/vaultwire/upgrades/vaultwarden/journal.json"
 SITE = "/etc/nginx/conf.d/vaultwire-vaultwarden.conf"
 LIMITS = {"ADMIN_RATELIMIT_MAX_BURST": 500, "LOGIN_RATELIMIT_MAX_BURST": 500}
@@ -78,7 +81,7 @@ def kept(vault: Vault, account: Account) -> set[str]:
 def state(host: Host) -> dict[str, str]:
     """What has to be the same after a failed upgrade."""
     return {
-        "containers": host.check_output("docker ps -a --no-trunc --format '{{.ID}} {{.Names}} {{.Image}}'"),
+        "containers": host.check_output(CONTAINERS),
         "volumes": host.check_output("docker volume ls -q | sort"),
         "proxy": host.check_output("cd /etc/nginx && find . -type f -exec sha256sum {} + | sort"),
         "data": host.check_output("cd /var/lib/vaultwarden && find . ! -name '*-wal' ! -name '*-shm' ! -path './tmp*' "
@@ -173,6 +176,17 @@ def test_a_disk_without_room_is_refused(
     assert_old_server(host, vault, account, run_module, kept, before)
 
 
+@pytest.fixture
+def second_host(vault: Vault) -> Iterator[Host]:
+    """Another host of the fleet, with the same old release."""
+    address = f"{vault.address.rpartition('.')[0]}.107"
+    lab = [sys.executable, "-m", "lab"]
+    up = [*lab, "up", "--replace", f"{SECOND}={address}@host-trixie"]
+    subprocess.run(up, cwd=PROJECT, check=True, capture_output=True)
+    yield Host.get_host(f"docker://{SECOND}")
+    subprocess.run([*lab, "down", SECOND], cwd=PROJECT, check=True, capture_output=True)
+
+
 class Interrupted:
     """A run of the upgrade that is killed once its output or the journal shows a mark."""
 
@@ -252,6 +266,23 @@ def test_a_host_that_is_restarted_in_the_middle_is_put_right_by_the_next_run(
     assert "upgrade.yml" in words(refused)
     done = run_playbook("upgrade", vaultwarden_version="1.37.91")
     assert done.returncode == 2, words(done)
+    assert_old_server(host, vault, account, run_module, kept, before)
+
+
+def test_a_fleet_stops_at_its_first_failure(
+    host: Host, vault: Vault, account: Account, run_module: Module, kept: set[str], second_host: Host
+) -> None:
+    """The first host is put back, and the others are not touched."""
+    before = state(host)
+    spare = [SCENARIO / "spare"]
+    deployed = play("site", f"--limit={SECOND}", inventories=spare, notifications_check_live_update="never")
+    assert deployed.returncode == 0, words(deployed)
+    untouched = second_host.check_output(CONTAINERS)
+    done = play("upgrade", inventories=spare, vaultwarden_version="1.37.91")
+    assert done.returncode == 2, words(done)
+    assert "NO MORE HOSTS LEFT" in words(done)
+    assert f"ok: [{SECOND}]" not in words(done)
+    assert second_host.check_output(CONTAINERS) == untouched
     assert_old_server(host, vault, account, run_module, kept, before)
 
 
