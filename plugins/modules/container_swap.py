@@ -262,7 +262,11 @@ class Action:
         with self.journal.lock(self.params["timeout"]):
             record = self.journal.read()
             if record is None or record.step in _swap.FINAL:
-                return {"changed": False, "state": record.step if record else "none", "reason": ""}
+                return {
+                    "changed": False,
+                    "state": record.step if record else "none",
+                    "reason": record.reason if record else "",
+                }
             self.swap_of(record).back(self.params["reason"])
         return {"changed": True, "state": "rolled_back", "reason": record.reason}
 
