@@ -41,6 +41,11 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "vaultwarden_http_port": 8081,
         "vaultwarden_websocket_port": 3013,
         "vaultwarden_signups_allowed": True,
+        "vaultwarden_environment": {
+            "SMTP_HOST": "mail.example.com",
+            "SMTP_FROM": "vault@example.com",
+            "SMTP_USERNAME": "vault",
+        },
         "vaultwarden_admin_token": "{{ vault_vaultwarden_admin_token }}",
         "vaultwarden_secrets": {"SMTP_PASSWORD": "{{ vault_vaultwarden_smtp_password }}"},
         "reverse_proxy_provider": "caddy",
