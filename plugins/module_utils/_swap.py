@@ -55,6 +55,8 @@ class Record:
     ``owners``: path below the data folder -> [uid, gid] before the new owner was set; ``data_mode``: the folder's
     permission bits before, or -1 where they stayed.
     ``copied``: files that were copied; ``proxy_files``: path -> name of the copy, or null where there was no file.
+    ``secrets_dir``: folder of the server's secrets; the new ones wait in ``<secrets_dir>.next``, and those of the old
+    server in ``<secrets_dir>.old``. ``secrets_new``: the old server has none there.
     ``milliseconds``: how long each part of the outage took.
     """
 
@@ -75,6 +77,8 @@ class Record:
     proxy_dir: str = ""
     proxy_service: str = ""
     proxy_action: str = "reload"
+    secrets_dir: str = ""
+    secrets_new: bool = False
     step: str = "begin"
     reason: str = ""
     owners: t.Dict[str, t.List[int]] = dataclasses.field(default_factory=dict)
@@ -250,6 +254,9 @@ class Swap:
         record = self.record
         try:
             os.makedirs(record.folder, mode=0o700)
+            if record.secrets_dir:
+                # Left by a commit that was cut off; it must not pass for the secrets of this old server.
+                _drop(f"{record.secrets_dir}.old")
             self._save_proxy()
             self.step("begin")
             self.step("named")
@@ -262,6 +269,7 @@ class Swap:
             self._copy()
             self.step("owned")
             self._own()
+            self._exchange_secrets()
             copied = time.monotonic()
             self.step("starting")
             self.engine.call("start", record.new_id)
@@ -319,6 +327,14 @@ class Swap:
         for name in record.owners:
             os.lchown(os.path.join(record.data_dir, name), *wanted)
 
+    def _exchange_secrets(self) -> None:
+        """The new server's secrets take the place of the old one's, which are moved as they are."""
+        secrets = self.record.secrets_dir
+        if secrets and os.path.isdir(f"{secrets}.next"):
+            os.rename(secrets, f"{secrets}.old")
+            os.rename(f"{secrets}.next", secrets)
+            _sync_directory(os.path.dirname(secrets))
+
     def _save_proxy(self) -> None:
         """Copy every file of the proxy's configuration, to put back whatever a later step makes of it."""
         record = self.record
@@ -350,10 +366,15 @@ class Swap:
                 os.lchown(os.path.join(record.data_dir, name), uid, gid)
         if record.data_mode >= 0:
             os.chmod(record.data_dir, record.data_mode)
+        self._put_secrets_back()
         # The proxy first: the new site may hold a port that the old container published.
         self._put_proxy_back()
         self._old_server_again()
         self.step("rolled_back")
+        # The copies are in place again; what the new server made of the data is all that is worth keeping.
+        for name in ("data", "proxy"):
+            _drop(os.path.join(record.folder, name))
+        _drop_if_empty(record.folder)
 
     def _put_data_back(self) -> None:
         """The copy in place of what the new server made of it; that is kept beside the copy, not lost."""
@@ -370,6 +391,19 @@ class Swap:
             shutil.copy2(os.path.join(source, name), target)
             status = os.stat(os.path.join(source, name))
             os.chown(target, status.st_uid, status.st_gid)
+
+    def _put_secrets_back(self) -> None:
+        """The old server's secrets as they were; none where it had none."""
+        secrets = self.record.secrets_dir
+        if not secrets:
+            return
+        if os.path.isdir(f"{secrets}.old"):
+            _drop(secrets)
+            os.rename(f"{secrets}.old", secrets)
+        _drop(f"{secrets}.next")
+        if self.record.secrets_new:
+            _drop(secrets)
+            _drop_if_empty(os.path.dirname(secrets))
 
     def _old_server_again(self) -> None:
         record = self.record
@@ -424,6 +458,10 @@ class Swap:
         """The new server is proven: drop the old container, and copies beyond the newest ones."""
         if self.engine.inspect(self.record.old_id) is not None:
             self.engine.call("rm", self.record.old_id)
+        # Both may hold secrets, and nothing returns to them any more.
+        _drop(os.path.join(self.record.folder, "proxy"))
+        if self.record.secrets_dir:
+            _drop(f"{self.record.secrets_dir}.old")
         self.step("committed")
         copies = sorted(entry.path for entry in os.scandir(self.journal.directory) if entry.is_dir())
         for path in copies[: max(len(copies) - keep, 0)]:
@@ -444,6 +482,43 @@ def recover(swap: Swap, target: str) -> str:
             return "unproven"
     swap.back(f"An earlier run was cut off while it swapped {record.source} for {record.target}.")
     return "rolled_back"
+
+
+def discard(engine: Engine, name: str, secrets_dir: str) -> bool:
+    """Drop what a run prepared that was cut off before its swap began. Tells whether there was anything.
+
+    A container that was started is never touched, and neither are secrets that the server ``name`` uses.
+    """
+    found = engine.inspect(f"{name}.next")
+    dropped = found is not None and found["State"]["Status"] == "created"
+    if dropped:
+        engine.call("rm", f"{name}.next")
+    if secrets_dir:
+        dropped = _drop(f"{secrets_dir}.next") or dropped
+        if not uses(engine.inspect(name), secrets_dir):
+            _drop_if_empty(secrets_dir)
+            _drop_if_empty(os.path.dirname(secrets_dir))
+    return dropped
+
+
+def uses(container: t.Optional[t.Mapping[str, t.Any]], path: str) -> bool:
+    """Whether a container, as the engine describes it, has a folder of the host mounted."""
+    mounts = (container or {}).get("Mounts") or []
+    return any(os.path.normpath(str(mount.get("Source"))) == os.path.normpath(path) for mount in mounts)
+
+
+def _drop(path: str) -> bool:
+    """Remove a folder with all in it. Tells whether it was there."""
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _drop_if_empty(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
 
 
 def _ms(seconds: float) -> int:

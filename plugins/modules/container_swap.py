@@ -16,6 +16,8 @@ description:
   - The work is done by a process of its own, which goes on when the controller dies, and is written down in a journal
     step by step. With O(action=recover) the next run brings a swap that was cut off to rest.
   - The old container stays, stopped and under another name, until O(action=commit); O(action=rollback) returns to it.
+  - Where no swap is under way, O(action=recover) and O(action=rollback) drop the container and the secrets that were
+    prepared for one that never began.
 author:
   - vaultwire contributors
 options:
@@ -74,6 +76,13 @@ options:
     type: str
     choices: [reload, restart]
     default: reload
+  secrets_dir:
+    description: >-
+      Folder of the secrets that both containers mount, empty for none. Those of the new server wait beside it, under
+      the same name with C(.next) at its end; O(action=swap) puts them in place, and the old ones come back when it is
+      undone.
+    type: str
+    default: ""
   reason:
     description: Why O(action=rollback) was asked for. It goes into the journal.
     type: str
@@ -139,6 +148,7 @@ reason:
 """
 
 import os
+import shutil
 import time
 import typing as t
 
@@ -161,6 +171,7 @@ ARGUMENTS: t.Dict[str, t.Any] = {
     "proxy_dir": {"type": "str", "default": ""},
     "proxy_service": {"type": "str", "default": ""},
     "proxy_action": {"type": "str", "choices": ["reload", "restart"], "default": "reload"},
+    "secrets_dir": {"type": "str", "default": "", "no_log": False},
     "reason": {"type": "str", "default": ""},
     "keep": {"type": "int", "default": 3},
     "timeout": {"type": "float", "default": 120},
@@ -194,11 +205,18 @@ class Action:
     def recover(self) -> t.Dict[str, t.Any]:
         """Bring an earlier swap to rest, waiting for its worker."""
         if not os.path.exists(self.journal.path):
-            return {"changed": False, "state": "none", "reason": ""}
+            return {"changed": self.discard(), "state": "none", "reason": ""}
         with self.journal.lock(self.params["timeout"]):
             record = t.cast(_swap.Record, self.journal.read())
             state = _swap.recover(self.swap_of(record), self.params["target"])
-        return {"changed": state == "rolled_back", "state": state, "reason": record.reason}
+            dropped = state == "none" and self.discard()
+        return {"changed": dropped or state == "rolled_back", "state": state, "reason": record.reason}
+
+    def discard(self) -> bool:
+        """Drop what was prepared for a swap that never began. A host may have no engine yet."""
+        if not shutil.which("docker"):
+            return False
+        return _swap.discard(self.engine, self.params["name"], self.params["secrets_dir"])
 
     def swap(self) -> t.Dict[str, t.Any]:
         """Swap in a process of its own, and wait for it."""
@@ -239,11 +257,12 @@ class Action:
         retries = f":{policy['MaximumRetryCount']}" if policy.get("MaximumRetryCount") else ""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         names = ("name", "source", "target", "data_dir", "uid", "gid", "old_url", "new_url", "timeout", "proxy_dir",
-                 "proxy_service", "proxy_action")  # fmt: skip
+                 "proxy_service", "proxy_action", "secrets_dir")  # fmt: skip
         return _swap.Record(
             old_id=(old or {})["Id"],
             new_id=(new or {})["Id"],
             folder=f"{self.params['directory']}/{stamp}-{self.params['source']}-{self.params['target']}",
+            secrets_new=not _swap.uses(old, self.params["secrets_dir"]),
             old_restart=(policy.get("Name") or "no") + retries,
             **{name: self.params[name] for name in names},
         )
@@ -263,7 +282,7 @@ class Action:
             record = self.journal.read()
             if record is None or record.step in _swap.FINAL:
                 return {
-                    "changed": False,
+                    "changed": self.discard(),
                     "state": record.step if record else "none",
                     "reason": record.reason if record else "",
                 }

@@ -29,6 +29,7 @@ class FakeEngine:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         self.fail_at = ""
+        self.mounts_secrets = True
         self.containers: dict[str, dict[str, Any]] = {
             OLD: {"Name": "/vault", "Status": "running", "Restart": "always"},
             NEW: {"Name": "/vault.next", "Status": "created", "Restart": "unless-stopped"},
@@ -86,7 +87,9 @@ class FakeInspect(Engine):
         if not identifier:
             return None
         found = self.fake.containers[identifier]
-        return {"Id": identifier, "Name": found["Name"], "State": {"Status": found["Status"], "ExitCode": 1}}
+        state = {"Status": found["Status"], "ExitCode": 1}
+        mounts = [{"Source": str(self.fake.data_dir.parent / "etc" / "secrets")}] if self.fake.mounts_secrets else []
+        return {"Id": identifier, "Name": found["Name"], "State": state, "Mounts": mounts}
 
 
 @pytest.fixture
@@ -100,6 +103,10 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "proxy" / "conf.d").mkdir(parents=True)
     (tmp_path / "proxy" / "conf.d" / "site.conf").write_text("old route")
     (tmp_path / "proxy" / "enabled").symlink_to("conf.d/site.conf")
+    for folder, text in (("secrets", "old secret"), ("secrets.next", "new secret")):
+        (tmp_path / "etc" / folder).mkdir(parents=True, mode=0o700)
+        (tmp_path / "etc" / folder / "admin_token").write_text(text)
+        (tmp_path / "etc" / folder / "admin_token").chmod(0o400)
     return tmp_path
 
 
@@ -128,8 +135,17 @@ def make(place: Path, fake: FakeEngine) -> Swap:
         name="vault", old_id=OLD, new_id=NEW, source="1.28.1", target="1.37.2", data_dir=str(place / "data"),
         folder=str(place / "upgrades" / "copy"), uid=os.getuid(), gid=os.getgid(), old_url="http://old",
         new_url="http://new", timeout=1, old_restart="always", proxy_dir=str(place / "proxy"), proxy_service="none",
+        secrets_dir=str(place / "etc" / "secrets"),
     )  # fmt: skip
     return Swap(FakeInspect(fake), journal, record, fake.run)
+
+
+def secrets_in(place: Path) -> dict[str, str]:
+    """Folders of secrets -> what they hold; nobody else may look into them."""
+    folders = sorted((place / "etc").iterdir())
+    for folder in folders:
+        assert (folder.stat().st_mode & 0o777, (folder / "admin_token").stat().st_mode & 0o777) == (0o700, 0o400)
+    return {folder.name: (folder / "admin_token").read_text() for folder in folders}
 
 
 def assert_as_before(place: Path, fake: FakeEngine) -> None:
@@ -140,6 +156,8 @@ def assert_as_before(place: Path, fake: FakeEngine) -> None:
     assert (data / "attachments" / "a").read_text() == "kept"
     assert (place / "proxy" / "conf.d" / "site.conf").read_text() == "old route"
     assert (place / "proxy" / "enabled").is_symlink()
+    assert secrets_in(place) == {"secrets": "old secret"}
+    assert {path.name for path in (place / "upgrades").glob("copy/*")} <= {"failed"}
     assert json.loads((place / "upgrades" / "journal.json").read_text())["step"] == "rolled_back"
 
 
@@ -153,8 +171,11 @@ def test_the_swap_keeps_the_old_server_until_it_is_told(place: Path, fake: FakeE
     copy = place / "upgrades" / "copy" / "data"
     assert {path.name: path.read_text() for path in copy.iterdir()} == BEFORE
     assert set(swap.record.milliseconds) == {"stop", "copy", "start", "boot", "outage"}
+    assert secrets_in(place) == {"secrets": "new secret", "secrets.old": "old secret"}
     swap.commit(keep=3)
     assert list(fake.containers) == [NEW]
+    assert secrets_in(place) == {"secrets": "new secret"}
+    assert [path.name for path in (place / "upgrades" / "copy").iterdir()] == ["data"]
     assert (place / "data" / "db.sqlite3").read_text() == "migrated"
 
 
@@ -258,6 +279,71 @@ def test_a_rollback_puts_the_proxy_back_and_keeps_the_new_data_aside(place: Path
     assert_as_before(place, fake)
     assert sorted(path.name for path in (place / "proxy" / "conf.d").iterdir()) == ["site.conf"]
     assert (place / "upgrades" / "copy" / "failed" / "db.sqlite3").read_text() == "migrated"
+
+
+def test_a_server_that_had_no_secrets_there_has_none_afterwards(place: Path, fake: FakeEngine) -> None:
+    """One that was made by hand: the folder was made for the new container only."""
+    shutil.rmtree(place / "etc" / "secrets")
+    (place / "etc" / "secrets").mkdir(mode=0o700)
+    swap = make(place, fake)
+    swap.record.secrets_new = True
+    swap.forward()
+    assert (place / "etc" / "secrets" / "admin_token").read_text() == "new secret"
+    swap.back("no proof")
+    assert not (place / "etc").exists()
+
+
+@pytest.mark.parametrize("between", [0, 1], ids=["before both moves", "between them"])
+def test_secrets_are_put_back_wherever_their_exchange_was_cut_off(
+    place: Path, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch, between: int
+) -> None:
+    """Two moves, and neither loses anything."""
+    moves: list[str] = []
+    rename = os.rename
+
+    def kill(source: str, target: str) -> None:
+        if len(moves) == between:
+            raise Killed
+        moves.append(source)
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", kill)
+        with pytest.raises(Killed):
+            make(place, fake).forward()
+    assert _swap.recover(make(place, fake), "another") == "rolled_back"
+    assert_as_before(place, fake)
+
+
+def test_old_secrets_that_a_commit_left_are_not_taken_for_those_of_now(place: Path, fake: FakeEngine) -> None:
+    """They belong to a server that is gone."""
+    shutil.copytree(place / "etc" / "secrets.next", place / "etc" / "secrets.old")
+    swap = make(place, fake)
+    swap.forward()
+    swap.back("no proof")
+    assert_as_before(place, fake)
+
+
+@pytest.mark.parametrize("managed", [True, False], ids=["managed", "made by hand"])
+def test_what_was_prepared_for_a_swap_that_never_began_goes(place: Path, fake: FakeEngine, managed: bool) -> None:
+    """The container, unless it was started, and its secrets; those in use stay."""
+    fake.mounts_secrets = managed
+    if not managed:
+        shutil.rmtree(place / "etc" / "secrets")
+        (place / "etc" / "secrets").mkdir()
+    secrets = str(place / "etc" / "secrets")
+    assert _swap.discard(FakeInspect(fake), "vault", secrets)
+    assert list(fake.containers) == [OLD]
+    assert (place / "etc").exists() is managed
+    assert not managed or secrets_in(place) == {"secrets": "old secret"}
+    assert not _swap.discard(FakeInspect(fake), "vault", secrets)
+
+
+def test_a_container_that_was_started_is_not_dropped(place: Path, fake: FakeEngine) -> None:
+    """Whoever gave it that name uses it."""
+    fake.containers[NEW]["Status"] = "exited"
+    assert not _swap.discard(FakeInspect(fake), "vault", "")
+    assert NEW in fake.containers
 
 
 def test_the_owner_of_the_data_changes_and_comes_back(
