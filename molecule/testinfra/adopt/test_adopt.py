@@ -53,7 +53,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
     },
     "vw-compose": {
         "vaultwarden_container_name": "stack-vault-1",
-        "vaultwarden_version": "1.31.0",
+        "vaultwarden_version": "1.37.2",
         "vaultwarden_image": "docker.io/vaultwarden/server",
         "vaultwarden_data_dir": "/opt/stack/data",
         "vaultwarden_http_port": 8090,

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tests of backups share: playbooks, the timer's unit, archives, and a client that never stops writing."""
+"""What tests of backups share: playbooks, the timer's unit and archives."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import actions
+from items import items_of
 from testinfra.host import Host
 from vault import Account, Session, Vault
 
@@ -49,36 +49,4 @@ def fire(host: Host, vault: Vault) -> str:
 
 def items(vault: Vault, account: Account) -> set[str]:
     """Identifiers of the account's items, as a fresh session sees them."""
-    answer = Session(vault, account).call("GET", "/api/sync")
-    ciphers = answer.get("ciphers", answer.get("Ciphers"))
-    return {str(cipher.get("id", cipher.get("Id"))) for cipher in ciphers}
-
-
-class Writer(threading.Thread):
-    """Creates items without a pause; ``acknowledged`` are those that the server has said yes to."""
-
-    def __init__(self, vault: Vault, account: Account) -> None:
-        super().__init__(daemon=True)
-        self._session = Session(vault, account)
-        self._ended = threading.Event()
-        self.acknowledged: list[str] = []
-
-    def run(self) -> None:
-        """Write until told to stop."""
-        number = 0
-        while not self._ended.is_set():
-            body = {
-                "type": 2,
-                "name": f"2.n{number}|a|a",
-                "secureNote": {"type": 0},
-                "folderId": None,
-                "favorite": False,
-            }
-            made = self._session.call("POST", "/api/ciphers", body)
-            self.acknowledged.append(str(made.get("id", made.get("Id"))))
-            number += 1
-
-    def stop(self) -> None:
-        """Let it finish its item."""
-        self._ended.set()
-        self.join(20)
+    return items_of(Session(vault, account))

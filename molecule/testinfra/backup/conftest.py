@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from backups import Playbook, Writer, play
-from vault import Account, Vault
+from backups import Playbook, play
+from items import Writer, writing
+from vault import Account, Session, Vault
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +26,5 @@ def run_playbook(vault: Vault) -> Playbook:
 @pytest.fixture
 def writer(vault: Vault, account: Account) -> Iterator[Writer]:
     """A client that writes while the test runs."""
-    thread = Writer(vault, account)
-    thread.start()
-    yield thread
-    thread.stop()
+    with writing(Session(vault, account)) as thread:
+        yield thread

@@ -10,7 +10,8 @@ import tarfile
 import time
 from pathlib import Path
 
-from backups import Playbook, Writer, archives, data_dir, fire
+from backups import Playbook, archives, data_dir, fire
+from items import Writer, add_item
 from testinfra.host import Host
 from vault import Account, Session, Vault
 
@@ -118,5 +119,4 @@ def test_a_second_run_changes_nothing(vault: Vault, run_playbook: Playbook) -> N
 
 def test_the_server_still_takes_writes(vault: Vault, account: Account) -> None:
     """After all those backups."""
-    body = {"type": 2, "name": "2.x|a|a", "secureNote": {"type": 0}, "folderId": None, "favorite": False}
-    assert Session(vault, account).call("POST", "/api/ciphers", body)
+    assert add_item(Session(vault, account))

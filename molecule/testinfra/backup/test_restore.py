@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backups import ARCHIVES, PROJECT, SCENARIO, Playbook, Writer, data_dir, fire, items, play
+from backups import ARCHIVES, PROJECT, SCENARIO, Playbook, data_dir, fire, items, play
+from items import Writer, add_item
 from testinfra.host import Host
 from vault import Account, Session, Vault
 
@@ -101,9 +102,7 @@ def test_a_restore_brings_back_what_the_backup_had(
     before = set(writer.acknowledged)
     fire(host, vault)
     writer.stop()
-    body = {"type": 2, "name": "2.late|a|a", "secureNote": {"type": 0}, "folderId": None, "favorite": False}
-    made = Session(vault, account).call("POST", "/api/ciphers", body)
-    late = str(made.get("id", made.get("Id")))
+    late = add_item(Session(vault, account))
     host.check_output(f"rm '{attachment}'")
     assert late in items(vault, account)
     done = run_playbook("restore", vaultwarden_backup_restore_from="newest")
@@ -133,8 +132,7 @@ def test_a_failure_brings_the_old_data_back(
     else:
         variables["notifications_check_version"] = "1.36.0"
         reason = "1.36.0"
-    body = {"type": 2, "name": "2.k|a|a", "secureNote": {"type": 0}, "folderId": None, "favorite": False}
-    Session(vault, account).call("POST", "/api/ciphers", body)
+    add_item(Session(vault, account))
     before, names = items(vault, account), host.check_output(f"ls -1a '{data_dir(vault)}/..'")
     done = run_playbook("restore", **variables)
     assert done.returncode != 0
@@ -147,10 +145,10 @@ def test_a_failure_brings_the_old_data_back(
 
 @pytest.fixture
 def empty_host(vault: Vault) -> Iterator[str]:
-    """A host without a server, at its own address."""
+    """A host that has not even a container engine, at its own address."""
     address = f"{vault.address.rpartition('.')[0]}.82"
     lab = [sys.executable, "-m", "lab"]
-    up = [*lab, "up", "--replace", f"{EMPTY}={address}@host-bookworm"]
+    up = [*lab, "up", "--replace", f"{EMPTY}={address}@bare-bookworm"]
     subprocess.run(up, cwd=PROJECT, check=True, capture_output=True)
     yield address
     subprocess.run([*lab, "down", EMPTY], cwd=PROJECT, check=True, capture_output=True)

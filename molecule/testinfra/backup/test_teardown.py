@@ -8,6 +8,7 @@ from backups import Playbook, archives, data_dir, fire, items
 from testinfra.host import Host
 from vault import Account, Vault
 
+UPGRADES = "/var/lib/vaultwire/upgrades/vault.one"
 OTHER_SITE = "server { listen 8099; location / { return 200 'other site'; } }"
 
 
@@ -34,6 +35,8 @@ def test_everything_goes_but_the_data_and_other_sites(
     host.run_test(f'echo "{OTHER_SITE}" > /etc/nginx/conf.d/other.conf && nginx -t && systemctl reload nginx')
     fire(host, modern)
     before = items(modern, account)
+    # As an upgrade leaves it; the copy is data, the journal is not.
+    host.check_output(f"mkdir -p {UPGRADES}/copy/data && touch {UPGRADES}/journal.json {UPGRADES}/lock")
     done = run_playbook("teardown")
     assert done.returncode == 0, done.stdout
     assert host.run("docker container inspect %s", modern.container).rc != 0
@@ -51,7 +54,10 @@ def test_everything_goes_but_the_data_and_other_sites(
     assert host.socket("tcp://0.0.0.0:443").is_listening is False
     assert host.file(f"{data_dir(modern)}/db.sqlite3").exists
     assert archives(host, modern)
+    assert host.check_output(f"ls {UPGRADES}") == "copy"
+    host.check_output(f"rm -r {UPGRADES}/copy")
     _leaves_a_foreign_container(host, modern, run_playbook)
+    assert not host.file("/var/lib/vaultwire").exists
     restored = run_playbook("restore", vaultwarden_backup_restore_from="newest")
     assert restored.returncode == 0, restored.stdout
     modern.ca_file.write_text(host.file("/etc/vaultwire/tls/ca.pem").content_string, encoding="ascii")
@@ -68,6 +74,6 @@ def _leaves_a_foreign_container(host: Host, vault: Vault, run_playbook: Playbook
     assert host.run("docker container inspect %s", vault.container).rc == 0
     asked = run_playbook("teardown", vaultwarden_teardown_foreign=True)
     assert asked.returncode == 0, asked.stdout
-    # That container, and nothing else a second time.
-    assert "changed=1 " in asked.stdout
+    # That container and the folder of copies, which is empty now, and nothing else a second time.
+    assert "changed=3 " in asked.stdout
     assert host.run("docker container inspect %s", vault.container).rc != 0

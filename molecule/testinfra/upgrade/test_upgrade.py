@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a server started by hand in the old layout to the current release: data and live updates at every stop."""
+"""From a server started by hand in the old layout to the current release: data and live updates at every stop.
+
+The inventory of each scenario says where to stop on the way.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,11 @@ from pathlib import Path
 
 import pytest
 from actions import PROJECT, SCENARIO, run_vault_module
+from items import add_item, items_of, writing
 from testinfra.host import Host
 from vault import Account, Session, Vault, throwaway_account
 
 TOKEN = "Zq7-hand-made"
-#: A release that can do both layouts, in each; then the current one.
-STEPS = (("1.30.5", "legacy"), ("1.30.5", "single_port"), ("1.37.2", "auto"))
 
 
 @pytest.fixture(scope="module")
@@ -60,25 +62,17 @@ def play(name: str, inventory: Path, *arguments: str) -> str:
     return words
 
 
-def item_of(session: Session) -> str:
-    """A new item; its identifier once the server has acknowledged it."""
-    made = session.call("POST", "/api/ciphers", {"type": 1, "name": "2.kept|x|y", "login": {}})
-    return str(made.get("id") or made["Id"])
-
-
-def assert_serves(vault: Vault, owner: Account, version: str, items: list[str]) -> None:
+def assert_serves(vault: Vault, owner: Account, version: str, items: set[str]) -> None:
     """The release answers, has all items, and live updates work through the proxy."""
     assert vault.request("GET", "/api/version").json() == version
-    found = Session(vault, owner).call("GET", "/api/sync")
-    there = {item.get("id") or item["Id"] for item in found.get("ciphers") or found["Ciphers"]}
-    assert set(items) <= there
+    assert items <= items_of(Session(vault, owner))
     live = run_vault_module(vault, "live_update", admin_token=vault.settings["vaultwarden_admin_token"])
     assert not live.get("failed"), live
 
 
 def test_from_made_by_hand_to_the_current_release(host: Host, by_hand: Vault, owner: Account, inventory: Path) -> None:
-    """Adopt, take over at the same release, then two upgrades; a second run changes nothing."""
-    items = [item_of(Session(by_hand, owner))]
+    """Adopt, then stop by stop, with a client that writes until the server stops; a second run changes nothing."""
+    items = {add_item(Session(by_hand, owner))}
     assert_serves(by_hand, owner, "1.28.1", items)
     assert host.file("/vw-data/db.sqlite3").uid == 0
 
@@ -89,21 +83,21 @@ def test_from_made_by_hand_to_the_current_release(host: Host, by_hand: Vault, ow
     assert_serves(by_hand, owner, "1.28.1", items)
     assert host.file("/vw-data/db.sqlite3").uid == 0
     assert host.file("/etc/nginx/sites-enabled/vault.conf").exists
+    assert not host.file("/etc/vaultwarden").exists
 
     trust = f"--extra-vars=notifications_check_ca_file={by_hand.ca_file}"
-    play("upgrade", inventory, trust)
-    items.append(item_of(Session(by_hand, owner)))
-    assert_serves(by_hand, owner, "1.28.1", items)
-    assert host.file("/vw-data/db.sqlite3").uid == 10080
-    assert not host.file("/etc/nginx/sites-enabled/vault.conf").exists
-
-    for version, layout in STEPS:
+    for version, layout in by_hand.settings["lab_stops"]:
         wanted = f"--extra-vars=vaultwarden_version={version} vaultwarden_layout={layout}"
-        play("upgrade", inventory, trust, wanted)
-        items.append(item_of(Session(by_hand, owner)))
+        with writing(Session(by_hand, owner)) as writer:
+            play("upgrade", inventory, trust, wanted)
+        assert len(writer.acknowledged) > 10
+        items |= writer.acknowledged
         assert_serves(by_hand, owner, version, items)
         second_port = "3012->" in host.check_output("docker ps --format '{{.Ports}}'")
         assert second_port is (layout == "legacy")
+        assert host.file("/vw-data/db.sqlite3").uid == 10080
+        assert not host.file("/etc/nginx/sites-enabled/vault.conf").exists
+        assert host.check_output("ls /etc/vaultwarden") == "secrets"
 
     again = play("upgrade", inventory, trust, "--extra-vars=vaultwarden_version=1.37.2")
     assert "changed=0" in again, re.findall(r"TASK \[([^]]*)\] \*+ (?:<<[^>]*>> )?changed:", again)
