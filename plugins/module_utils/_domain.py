@@ -11,6 +11,7 @@ import typing as t
 from urllib.parse import urlsplit
 
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+LONGEST_HOST = 253
 _PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
@@ -50,8 +51,10 @@ def parse_domain(url: object, name: str = "vaultwarden_domain") -> Domain:
         raise DomainError(f"{name} is {url!r}, which is not an address ({exc}). {advice}") from exc
     if parts.query or parts.fragment or parts.username is not None or "?" in url or "#" in url:
         raise DomainError(f"{name} is {url!r}: a query, a fragment or a login has no place in it. {advice}")
+    if port == 0 or parts.netloc.endswith(":"):
+        raise DomainError(f"{name} is {url!r}: it has a colon, but no port that can be reached. {advice}")
     host = _check_host(parts.hostname or "", url, name, advice)
-    if not _PATH.fullmatch(parts.path):
+    if not _PATH.fullmatch(parts.path) or {".", ".."} & set(parts.path.split("/")):
         raise DomainError(
             f"{name} is {url!r}: its path may hold only letters, digits and - . _ ~ between single slashes. {advice}"
         )
@@ -67,7 +70,7 @@ def _check_host(host: str, url: str, name: str, advice: str) -> str:
         )
     if host.endswith("."):
         raise DomainError(f"{name} is {url!r}: leave out the dot at the end of the host. {advice}")
-    if _is_address(host) or all(_LABEL.fullmatch(label) for label in host.split(".")):
+    if _is_address(host) or (len(host) <= LONGEST_HOST and all(_LABEL.fullmatch(label) for label in host.split("."))):
         return host
     raise DomainError(f"{name} is {url!r}: {host!r} is not a host name. {advice}")
 

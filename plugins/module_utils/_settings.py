@@ -9,6 +9,7 @@ Pure: no Ansible imports. The settings arrive as one mapping whose keys are the 
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 import typing as t
 
@@ -58,8 +59,32 @@ SECRET_VARIABLES = frozenset(
 )
 _SECRET_NAME = re.compile(r"(PASSWORD|SECRET|TOKEN|_KEY|_SKEY)$")
 _VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
-_CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_PUSH_KEYS = ("PUSH_INSTALLATION_ID", "PUSH_INSTALLATION_KEY")
+#: What each region of push keys needs; the addresses are a pair, and those of the US are the server's own defaults.
+_PUSH_REGIONS: t.Dict[str, t.Dict[str, str]] = {
+    "us": {"PUSH_ENABLED": "true"},
+    "eu": {
+        "PUSH_ENABLED": "true",
+        "PUSH_RELAY_URI": "https://api.bitwarden.eu",
+        "PUSH_IDENTITY_URI": "https://identity.bitwarden.eu",
+    },
+}
+_CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}")
 _IMAGE_NAME = re.compile(r"[a-z0-9][a-z0-9._:-]*(/[a-z0-9][a-z0-9._-]*)+")
+# One path without empty parts and '.', each part no longer than a file system takes.
+_PATH = re.compile(r"(/(?!\./|\.$)[^/\x00-\x1f\x7f:,]{1,255})+")
+#: Folders that are not one program's own; their owner and mode must stay.
+_SHARED_FOLDERS = frozenset(
+    (
+        "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib32", "/lib64", "/media", "/mnt", "/opt", "/proc",
+        "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/usr/bin", "/usr/lib", "/usr/local",
+        "/usr/sbin", "/usr/share", "/var/backups", "/var/cache", "/var/lib", "/var/lib/docker", "/var/local",
+        "/var/log", "/var/mail", "/var/opt", "/var/run", "/var/spool", "/var/tmp", "/var/www",
+    )
+)  # fmt: skip
+_KERNEL_FOLDERS = ("/proc/", "/sys/", "/dev/")
+#: The highest number that engines take for a user or group.
+_HIGHEST_ID = 2**31 - 1
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 _LOG_LEVELS = ("trace", "debug", "info", "warn", "error", "off")
 
@@ -77,8 +102,19 @@ def find_problems(settings: Settings) -> t.List[str]:
         _check_admin_token,
         _check_environment,
         _check_secrets,
+        _check_push,
     )
-    return [problem for check in checks for problem in check(settings)]
+    return [_shortened(problem) for check in checks for problem in check(settings)]
+
+
+def _matches(pattern: t.Pattern[str], value: object) -> bool:
+    """Whether a value is a text of this form; that of a variable without a value would read None."""
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _shortened(text: str) -> str:
+    """A message that quotes a value without end, cut so that it can still be read."""
+    return re.sub(r"\S{200,}", lambda found: f"{found.group()[:60]}...", text)
 
 
 def plan_for(settings: Settings) -> LayoutPlan:
@@ -107,6 +143,7 @@ def build_environment(settings: Settings) -> t.Dict[str, str]:
     if plan.trusted_proxies and settings["trusted_proxies"]:
         environment["IP_HEADER_TRUSTED_PROXIES"] = ",".join(settings["trusted_proxies"])
     environment.update(plan.environment)
+    environment.update(_PUSH_REGIONS.get(settings.get("push_region") or "", {}))
     for name in secrets_of(settings):
         environment[f"{name}_FILE"] = f"{SECRETS_MOUNT}/{name.lower()}"
     return dict(sorted(environment.items()))
@@ -150,6 +187,47 @@ def as_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def parse_saved(content: bytes) -> t.Dict[str, t.Any]:
+    """What the admin page saved, by the names of variables. Raises ValueError, whose text quotes nothing of it."""
+    try:
+        saved = json.loads(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise ValueError("it is no UTF-8 text") from None
+    except json.JSONDecodeError as exc:
+        raise ValueError(f"it is no JSON, see line {exc.lineno}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(saved, dict):
+        raise ValueError("it is JSON, but no object")
+    return {str(key).upper(): value for key, value in saved.items() if value is not None}
+
+
+def unreadable_saved(path: str, reason: str) -> str:
+    """What to say of a file that the server would pass over in silence."""
+    return (
+        f"{path} cannot be read: {reason}. The server would ignore all of it, also where it closes sign-ups. Mend it, "
+        f"or move it away if the settings of the admin page are not needed."
+    )
+
+
+def saved_problems(path: str, saved: Settings, domain: str, admin_token: t.Optional[str]) -> t.List[str]:
+    """What the admin page saved that makes a server other than the one wanted; the token's value is not quoted."""
+    problems = []
+    remedy = f"remove the key from {path} while the server is stopped"
+    if "DOMAIN" in saved and as_text(saved["DOMAIN"]).rstrip("/") != domain.rstrip("/"):
+        problems.append(
+            f"The admin page saved DOMAIN, which is not vaultwarden_domain and beats it, so links and sign-ins would "
+            f"go by another address. Save {domain} in the admin page, or {remedy}."
+        )
+    if "ADMIN_TOKEN" in saved and as_text(saved["ADMIN_TOKEN"]) != admin_token:
+        wanted = "vaultwarden_admin_token is left out" if admin_token is None else "it is not vaultwarden_admin_token"
+        problems.append(
+            f"The admin page saved ADMIN_TOKEN, and {wanted}. The saved one counts, so the page would go on opening to "
+            f"it. Set the token in the admin page, or {remedy}. Neither value is shown here."
+        )
+    return problems
+
+
 def _check_layout(settings: Settings) -> t.Iterator[str]:
     try:
         parsed = parse_image_version(settings["version"], settings["allow_floating_tag"])
@@ -158,7 +236,17 @@ def _check_layout(settings: Settings) -> t.Iterator[str]:
         version = parse_version(settings.get("resolved_version") or settings["version"])
         plan_layout(version, settings["layout"], settings["container_port"], settings.get("websocket_port"))
     except LayoutError as exc:
-        yield str(exc)
+        named = "vaultwarden_" in str(exc)
+        yield str(exc) if named else f"{_cause_of(settings)} cannot be used. {exc}"
+
+
+def _cause_of(settings: Settings) -> str:
+    """Which variable the layout model objects to, where its message does not say so."""
+    try:
+        parse_image_version(settings["version"], settings["allow_floating_tag"])
+    except LayoutError:
+        return "vaultwarden_version"
+    return "vaultwarden_layout"
 
 
 def _check_domain(settings: Settings) -> t.Iterator[str]:
@@ -170,36 +258,54 @@ def _check_domain(settings: Settings) -> t.Iterator[str]:
 
 def _check_image(settings: Settings) -> t.Iterator[str]:
     image, name = settings["image"], settings["container_name"]
-    if not _IMAGE_NAME.fullmatch(str(image)) or ":" in str(image).rpartition("/")[2]:
+    if not _matches(_IMAGE_NAME, image) or ":" in str(image).rpartition("/")[2]:
         yield (
             f"vaultwarden_image is {image!r}. Give the name without a tag, such as docker.io/vaultwarden/server; "
             f"the tag comes from vaultwarden_version."
         )
-    if not _CONTAINER_NAME.fullmatch(str(name)):
-        yield f"vaultwarden_container_name is {name!r}. Use letters, digits, - . and _, two at least."
+    if not _matches(_CONTAINER_NAME, name):
+        yield f"vaultwarden_container_name is {name!r}. Use letters, digits, - . and _, from 2 to 128 of them."
 
 
 def _check_paths(settings: Settings) -> t.Iterator[str]:
     for key in ("data_dir", "config_dir"):
         path = settings[key]
-        if not isinstance(path, str) or not re.fullmatch(r"(/[^/\x00-\x1f:,]+)+", path) or "/.." in path:
+        if not isinstance(path, str) or not _PATH.fullmatch(path) or "/.." in path:
             yield (
                 f"vaultwarden_{key} is {path!r}. Give one absolute path without a slash at the end, colons, "
                 f"commas or '..', for example /srv/vaultwarden."
             )
+        elif path in _SHARED_FOLDERS or path.startswith(_KERNEL_FOLDERS):
+            yield (
+                f"vaultwarden_{key} is {path}, which belongs to the system: the role would give it to the server's "
+                f"user and close it to all others. Name a folder of its own, for example /srv/vaultwarden."
+            )
+    data, config = f"{settings['data_dir']}/", f"{settings['config_dir']}/"
+    if config.startswith(data) or data.startswith(f"{config}secrets/"):
+        yield (
+            f"vaultwarden_data_dir is {data[:-1]} and vaultwarden_config_dir is {config[:-1]}: the server's data and "
+            f"its secrets would lie in each other. Set them to two folders."
+        )
 
 
 def _check_network(settings: Settings) -> t.Iterator[str]:
     address = settings["bind_address"]
     try:
-        if ipaddress.ip_address(str(address)).is_unspecified:
+        parsed = ipaddress.ip_address(address if isinstance(address, str) else "")
+        mapped = getattr(parsed, "ipv4_mapped", None) or parsed
+        if "%" in address or mapped.is_multicast:
+            raise ValueError
+        if mapped.is_unspecified:
             yield (
                 f"vaultwarden_bind_address is {address!r}, every address of the host. The engine's own rules come "
                 f"before the firewall, so the server would be open to all in clear text. Set it to 127.0.0.1, or to "
                 f"the one private address that the proxy connects to."
             )
     except ValueError:
-        yield f"vaultwarden_bind_address is {address!r}, not an IP address. Set it to 127.0.0.1 or a private address."
+        yield (
+            f"vaultwarden_bind_address is {address!r}, no address that a port can be published on. Set it to 127.0.0.1 "
+            f"or a private address."
+        )
     try:
         host_port = check_port(settings["http_port"], "vaultwarden_http_port")
         websocket_port = plan_for(settings).container_ports.get("websocket")
@@ -218,11 +324,13 @@ def _check_network(settings: Settings) -> t.Iterator[str]:
 def _check_identity(settings: Settings) -> t.Iterator[str]:
     for key in ("uid", "gid"):
         value = settings[key]
-        if isinstance(value, bool) or not str(value).isdecimal():
+        if isinstance(value, bool) or not re.fullmatch(r"[0-9]+", str(value)):
             yield f"vaultwarden_{key} is {value!r}. Give a number; 0 (root) is refused, any other is fine."
+        elif int(value) > _HIGHEST_ID:
+            yield f"vaultwarden_{key} is {value}. The highest number that engines take is {_HIGHEST_ID}."
         elif int(value) == 0:
             yield f"vaultwarden_{key} is 0. The server needs no root: set it to a number that nothing else uses."
-    if isinstance(settings["container_port"], int) and 0 < settings["container_port"] < 1024:
+    if re.fullmatch(r"[0-9]{1,4}", str(settings["container_port"])) and 0 < int(settings["container_port"]) < 1024:
         yield (
             f"vaultwarden_container_port is {settings['container_port']}. A server without root cannot listen below "
             f"1024 on every engine: leave it at its default, and choose the host's port with vaultwarden_http_port."
@@ -230,13 +338,17 @@ def _check_identity(settings: Settings) -> t.Iterator[str]:
 
 
 def _check_header(settings: Settings) -> t.Iterator[str]:
-    if not _HEADER_NAME.fullmatch(str(settings["ip_header"])):
+    if not _matches(_HEADER_NAME, settings["ip_header"]):
         yield f"vaultwarden_ip_header is {settings['ip_header']!r}. Give one header's name, such as X-Real-IP, or none."
     if str(settings["log_level"]) not in _LOG_LEVELS:
         yield f"vaultwarden_log_level is {settings['log_level']!r}. Use one of {', '.join(_LOG_LEVELS)}."
     for entry in settings["trusted_proxies"]:
         try:
-            ipaddress.ip_network(str(entry), strict=False)
+            if ipaddress.ip_network(str(entry), strict=False).prefixlen == 0:
+                yield (
+                    f"vaultwarden_trusted_proxies holds {entry!r}, everyone: each client could then choose the address "
+                    f"it is limited by. List addresses or networks of proxies only."
+                )
         except ValueError:
             if entry != "local":
                 yield (
@@ -286,6 +398,26 @@ def _check_secrets(settings: Settings) -> t.Iterator[str]:
             problem = secret_problem(value)
             if problem:
                 yield f"vaultwarden_secrets: {name} {problem} Nothing of its value is shown here."
+
+
+def _check_push(settings: Settings) -> t.Iterator[str]:
+    region, environment = settings.get("push_region") or "", settings["environment"]
+    own = sorted(name for name in _PUSH_REGIONS["eu"] if name in environment)
+    missing = [name for name in _PUSH_KEYS if name not in settings["secrets"]]
+    if region not in ("", *_PUSH_REGIONS):
+        yield f"vaultwarden_push_region is {region!r}. Use us or eu, the region of the keys, or leave it empty."
+    elif region and own:
+        yield f"vaultwarden_environment sets {', '.join(own)}, which vaultwarden_push_region decides. Set one of them."
+    elif (region or as_text(environment.get("PUSH_ENABLED", False)) == "true") and missing:
+        yield (
+            f"Push is on without {' and '.join(missing)}, and the server would not start. Add both keys from "
+            f"bitwarden.com/host to vaultwarden_secrets, or switch push off."
+        )
+    elif len({".eu" in str(environment.get(name, "")) for name in ("PUSH_RELAY_URI", "PUSH_IDENTITY_URI")}) > 1:
+        yield (
+            "vaultwarden_environment mixes regions: PUSH_RELAY_URI and PUSH_IDENTITY_URI are a pair. Remove both, and "
+            "set vaultwarden_push_region to the region of the keys."
+        )
 
 
 def secret_problem(value: object) -> t.Optional[str]:

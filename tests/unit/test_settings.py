@@ -182,3 +182,39 @@ def test_secrets_become_files_byte_for_byte() -> None:
 def test_ports_are_published_on_one_address(changes: dict[str, Any], published: list[str]) -> None:
     """The second port in the legacy layout only."""
     assert _settings.published(settings(**changes)) == published
+
+
+PUSH_KEYS = {"PUSH_INSTALLATION_ID": SECRET, "PUSH_INSTALLATION_KEY": SECRET}
+RELAY, IDENTITY = "https://api.bitwarden.eu", "https://identity.bitwarden.eu"
+
+
+@pytest.mark.parametrize(
+    ("region", "expected"),
+    [
+        ("", {}),
+        ("us", {"PUSH_ENABLED": "true"}),
+        ("eu", {"PUSH_ENABLED": "true", "PUSH_RELAY_URI": RELAY, "PUSH_IDENTITY_URI": IDENTITY}),
+    ],
+)
+def test_a_region_of_push_sets_a_whole_pair(region: str, expected: dict[str, str]) -> None:
+    given = settings(push_region=region, secrets=PUSH_KEYS)
+    assert _settings.find_problems(given) == []
+    made = _settings.build_environment(given)
+    assert {name: value for name, value in made.items() if name in (*expected, "PUSH_ENABLED")} == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"push_region": "uk"}, "Use us or eu"),
+        ({"push_region": "us"}, "PUSH_INSTALLATION_ID and PUSH_INSTALLATION_KEY"),
+        ({"push_region": "us", "secrets": {"PUSH_INSTALLATION_ID": SECRET}}, "without PUSH_INSTALLATION_KEY"),
+        ({"environment": {"PUSH_ENABLED": True}}, "would not start"),
+        ({"push_region": "eu", "secrets": PUSH_KEYS, "environment": {"PUSH_RELAY_URI": RELAY}}, "decides"),
+        ({"secrets": PUSH_KEYS, "environment": {"PUSH_ENABLED": True, "PUSH_RELAY_URI": RELAY}}, "mixes regions"),
+        ({"secrets": PUSH_KEYS, "environment": {"PUSH_ENABLED": True, "PUSH_IDENTITY_URI": IDENTITY}}, "mixes regions"),
+    ],
+)
+def test_push_that_cannot_work_is_refused(changes: dict[str, Any], words: str) -> None:
+    (problem,) = _settings.find_problems(settings(**changes))
+    assert words in problem and SECRET not in problem

@@ -37,6 +37,7 @@ REFUSALS = {
     "secret in the environment": Refusal({"vaultwarden_environment": {"SMTP_PASSWORD": "Nl9xQ"}},
                                          ("SMTP_PASSWORD", "vaultwarden_secrets")),
     "managed variable": Refusal({"vaultwarden_environment": {"WEBSOCKET_ENABLED": True}}, ("vaultwarden_layout",)),
+    "push without keys": Refusal({"vaultwarden_push_region": "eu"}, ("PUSH_INSTALLATION_ID", "vaultwarden_secrets")),
     "certificate missing": Refusal({"reverse_proxy_tls_certificate": "/nope.pem", "reverse_proxy_tls_key": "/nope.key"},
                                    ("/nope.pem", "cannot be read")),
     "certificate without its key": Refusal({"reverse_proxy_tls_certificate": f"{PAIR}.pem"}, ("go together",)),
@@ -92,7 +93,7 @@ def test_a_server_that_keeps_exiting_is_no_success(host: Host, vault: Vault, run
     """The run fails with the server's own words, and so does the next one, which changes nothing."""
     if vault.legacy:
         pytest.skip("the older release starts with this setting")
-    broken = {**vault.settings["vaultwarden_environment"], "PUSH_ENABLED": True}
+    broken = {**vault.settings["vaultwarden_environment"], "LOG_FILE": "/nowhere/log"}
     try:
         for _ in range(2):
             done = run_playbook("site", vaultwarden_environment=broken, vaultwarden_start_timeout=15)
