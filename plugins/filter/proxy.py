@@ -6,7 +6,17 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _proxy
+from ansible_collections.vaultwire.stack.plugins.module_utils import _footprint, _proxy
+
+
+def proxy_check(provider: str) -> t.List[str]:
+    """``'nginx'`` -> the command and arguments of its own checker."""
+    return list(_footprint.FOOTPRINTS[provider].check)
+
+
+def proxy_folders(provider: str) -> t.List[str]:
+    """``'caddy'`` -> patterns of the folders that go when no site needs them any more."""
+    return list(_footprint.FOOTPRINTS[provider].folders)
 
 
 class FilterModule:
@@ -18,7 +28,14 @@ class FilterModule:
             "absent_files": _proxy.absent_files,
             "apache_listen": _proxy.apache_listen,
             "body_bytes": _proxy.body_bytes,
+            "caddy_ports": _proxy.caddy_ports,
             "caddyfile_with_imports": _proxy.caddyfile_with_imports,
+            "hop_problem": _proxy.hop_problem,
+            "other_networks": _proxy.other_networks,
+            "port_problems": _proxy.port_problems,
+            "proxy_check": proxy_check,
+            "proxy_folders": proxy_folders,
+            "split_problems": _proxy.split_problems,
             "traefik_site": _proxy.traefik_site,
             "traefik_static": _proxy.traefik_static,
             "traefik_trial": _proxy.traefik_trial,

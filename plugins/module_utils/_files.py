@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import json
 import os
 import re
+import shutil
 import tempfile
 import typing as t
 
@@ -101,6 +104,60 @@ def apply_checked(changes: t.Sequence[t.Tuple[Wanted, Found]], check: t.Callable
         for wanted, found in reversed(done):
             write_file(Wanted(wanted.path, *found))
         raise
+
+
+#: The list in a folder of copies: path, mode, owner and group of each, the copies beside it by number.
+_LIST = "files.json"
+
+
+def keep_copies(directory: str, found: t.Mapping[str, Found]) -> None:
+    """Copy files as they were, and remember which were not there, so that ``copies`` can tell it later.
+
+    A folder that holds copies already is left alone: a run that goes on where an earlier one was cut off would only
+    find what that one had made of them.
+    """
+    if os.path.exists(os.path.join(directory, _LIST)):
+        return
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    entries = []
+    for number, (path, file) in enumerate(sorted(found.items())):
+        entries.append({"path": path, "there": file.content is not None, "owner": file[1:]})
+        if file.content is not None:
+            write_file(Wanted(os.path.join(directory, str(number)), file.content, 0o600))
+    write_file(Wanted(os.path.join(directory, _LIST), json.dumps(entries).encode(), 0o600))
+
+
+def copies(directory: str) -> t.List[Wanted]:
+    """The files as they were when the copies were made; none where there are no copies."""
+    try:
+        with open(os.path.join(directory, _LIST), encoding="utf-8") as stream:
+            entries = json.load(stream)
+    except FileNotFoundError:
+        return []
+    return [
+        Wanted(
+            entry["path"],
+            read_file(os.path.join(directory, str(number))).content if entry["there"] else None,
+            *entry["owner"],
+        )
+        for number, entry in enumerate(entries)
+    ]
+
+
+def drop_copies(directory: str) -> None:
+    """Remove a folder of copies."""
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def tidy(patterns: t.Iterable[str]) -> None:
+    """Remove folders that are empty, and links that point nowhere."""
+    for pattern in patterns:
+        for path in glob.glob(pattern):
+            with contextlib.suppress(OSError):
+                if not os.path.islink(path):
+                    os.rmdir(path)
+                elif not os.path.exists(path):
+                    os.unlink(path)
 
 
 def raise_limit(text: str, limit: Limit) -> str:

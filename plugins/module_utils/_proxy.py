@@ -25,12 +25,26 @@ TRAEFIK_CIPHERS = tuple(
     for key in ("ECDSA", "RSA")
 )
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+#: Why a proxy cannot hand on the address that a trusted hop tells in a header.
+_HEADER_PASSED_ON = {
+    "traefik": "passes a header on from trusted hops as it is, what the client claims included",
+    "lighttpd": "tells the server the hop's own address whatever the hop says",
+}
+_HEADER = re.compile(r"[A-Za-z0-9-]+")
 _ABSOLUTE = re.compile(r"/[^/\0]+(/[^/\0]+)+")
 
 
 def find_problems(settings: Settings) -> t.List[str]:
     """Every reason why these settings cannot work, as full sentences; keys without ``reverse_proxy_``."""
-    checks = (_check_domain, _check_routes, _check_numbers, _check_names, _check_admin_networks, _check_replaces)
+    checks = (
+        _check_domain,
+        _check_routes,
+        _check_numbers,
+        _check_names,
+        _check_admin_networks,
+        _check_hops,
+        _check_replaces,
+    )
     return [problem for check in checks for problem in check(settings)]
 
 
@@ -102,10 +116,121 @@ def _check_admin_networks(settings: Settings) -> t.Iterator[str]:
             )
 
 
+def _check_hops(settings: Settings) -> t.Iterator[str]:
+    for hop in settings["trusted_hops"]:
+        try:
+            if ipaddress.ip_network(str(hop)).prefixlen == 0:
+                yield (
+                    f"reverse_proxy_trusted_hops holds {hop!r}, which is everybody, so each client could claim any "
+                    f"address. List the addresses of the proxies in front of this one."
+                )
+        except ValueError:
+            yield (
+                f"reverse_proxy_trusted_hops holds {hop!r}. List addresses or networks such as 192.0.2.0/24 or "
+                f"2001:db8::/32, without bits set behind the prefix."
+            )
+    if not _HEADER.fullmatch(str(settings["trusted_header"])):
+        yield (
+            f"reverse_proxy_trusted_header is {settings['trusted_header']!r}. Give one header's name, such as "
+            f"X-Forwarded-For."
+        )
+    if settings["proxy_protocol"] and not settings["trusted_hops"]:
+        yield (
+            "reverse_proxy_proxy_protocol is set without reverse_proxy_trusted_hops. List the proxies whose PROXY "
+            "header is to be believed."
+        )
+    if settings["provider"] == "lighttpd" and settings["proxy_protocol"] and settings["http_port"]:
+        yield (
+            "reverse_proxy_proxy_protocol is set for lighttpd, whose port for plain http belongs to its main file and "
+            "cannot expect it. Set reverse_proxy_http_port to 0, and redirect in front."
+        )
+    reason = _HEADER_PASSED_ON.get(settings["provider"])
+    if reason and settings["trusted_hops"] and not settings["proxy_protocol"]:
+        yield (
+            f"reverse_proxy_trusted_hops is set for {settings['provider']}, which {reason}. Have the hops speak the "
+            f"PROXY protocol and set reverse_proxy_proxy_protocol, or choose another proxy."
+        )
+
+
+def hop_problem(provider: str, version: str, hops: t.Sequence[str]) -> str:
+    """Why a proxy of this version cannot believe trusted hops; empty where it can. Without a version: a package."""
+    found = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if provider != "caddy" or not hops or found >= (2, 8):
+        return ""
+    return (
+        f"reverse_proxy_trusted_hops is set, and this host has Caddy {version or 'of the distribution'}. From 2.8 on "
+        f"Caddy looks for the client from the nearest hop backwards; before that it believes the first address, which "
+        f"every client can choose. Install a newer Caddy, or choose another proxy."
+    )
+
+
+def other_networks(hops: t.Iterable[str]) -> t.List[str]:
+    """Every network but the given ones, as few as possible: who is not trusted, where only that can be said."""
+    # IPv4 clients of a socket for both have their address written in IPv6, where a rule for IPv4 fits as well.
+    mapped: t.Any = ipaddress.ip_network("::ffff:0:0/96")
+    rest: t.List[t.Any] = [ipaddress.ip_network("0.0.0.0/0"), *ipaddress.ip_network("::/0").address_exclude(mapped)]
+    trusted: t.List[t.Any] = [ipaddress.ip_network(hop) for hop in hops]
+    for hop in trusted:
+        rest = [
+            part
+            for network in rest
+            for part in (
+                network.address_exclude(hop)
+                if network.version == hop.version and hop.subnet_of(network)
+                else ([] if network.version == hop.version and network.subnet_of(hop) else [network])
+            )
+        ]
+    return [str(network) for network in sorted(rest, key=lambda network: (network.version, network))]
+
+
 def _check_replaces(settings: Settings) -> t.Iterator[str]:
     for path in settings["replaces"]:
         if not _ABSOLUTE.fullmatch(str(path)) or "/../" in f"{path}/":
             yield f"reverse_proxy_replaces holds {path!r}. List absolute paths of files, without .. in them."
+
+
+def split_problems(address: str, trusted: t.Sequence[str], asks: bool) -> t.List[str]:
+    """What keeps a proxy on another host from reaching the server at ``address``, as sentences.
+
+    ``asks``: the server believes only proxies with a private address, unless it is told of ``trusted`` ones.
+    """
+    found = ipaddress.ip_address(address)
+    if found.is_loopback:
+        return [
+            f"vaultwarden_bind_address is {address}, where no other host gets. Set it to the one private address of "
+            f"the server that the proxy connects to."
+        ]
+    if asks and found.is_global and not trusted:
+        return [
+            f"vaultwarden_bind_address is {address}, a public address, so the proxy has one as well, and the server "
+            f"would take the proxy for the client. Set vaultwarden_trusted_proxies to the address that the proxy "
+            f"connects from, and filter the port by it."
+        ]
+    return []
+
+
+def port_problems(
+    conflicts: t.Iterable[t.Mapping[str, t.Any]], previous: t.Sequence[t.Mapping[str, t.Any]], retire: bool
+) -> t.List[str]:
+    """Ports that stay taken, as sentences. ``previous``: the same site under other proxies, which is about to go.
+
+    With ``retire`` those proxies are stopped and so give up all their ports.
+    """
+    problems = []
+    for conflict in conflicts:
+        old = next((site for site in previous if site["process"] == conflict["process"]), None)
+        if old is None:
+            problems.append(str(conflict["text"]))
+            continue
+        files = sorted({kept["file"] for kept in old["kept_ports"] if kept["port"] == conflict["port"]})
+        if files and not retire:
+            problems.append(
+                f"The site {old['site']} is to move away from {old['provider']}, but {old['provider']} would keep port "
+                f"{conflict['port']} for {', '.join(files)}. If nothing there is needed, set "
+                f"reverse_proxy_retire_previous to true, which stops and disables {old['provider']} with all that it "
+                f"serves."
+            )
+    return problems
 
 
 def absent_files(paths: t.Iterable[str]) -> t.List[t.Dict[str, str]]:
@@ -150,8 +275,30 @@ def apache_listen(ports: t.Iterable[int]) -> t.List[t.Dict[str, str]]:
     ]
 
 
+def caddy_ports(ports: t.Iterable[int], hops: t.Sequence[str], header: str, protocol: bool) -> t.List[t.Dict[str, str]]:
+    """Caddy's options for each port, as entries of the module checked_files: how it learns the client's address."""
+    if not hops:
+        return absent_files(f"/etc/caddy/vaultwire/port-{port}.caddy" for port in ports)
+    trusted = " ".join(str(ipaddress.ip_network(hop)) for hop in hops)  # a bare address is refused
+    # From the nearest hop backwards, since the first address is what the client claims.
+    lines = [f"trusted_proxies static {trusted}", "trusted_proxies_strict", f"client_ip_headers {header}"]
+    if protocol:
+        # What others claim is passed over.
+        wrapper = ["\tproxy_protocol {", f"\t\tallow {trusted}", "\t\tfallback_policy ignore", "\t}", "\ttls"]
+        lines = ["listener_wrappers {", *wrapper, "}"]
+    text = "".join(f"\t{line}\n" for line in lines)
+    return [
+        {
+            "path": f"/etc/caddy/vaultwire/port-{port}.caddy",
+            "content": f"# Written by the role vaultwire.stack.reverse_proxy. Changes made here are overwritten.\n"
+            f"# All sites on this port share this file.\nservers :{port} {{\n{text}}}\n",
+        }
+        for port in ports
+    ]
+
+
 def traefik_static(settings: Settings, present: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
-    """Traefik's own configuration: ``ports``, ``access_log``, ``error_log``, ``directory``, ``version`` as in Traefik.
+    """Traefik's own configuration: ``ports``, ``access_log``, ``error_log``, ``directory``, ``version``, ``hops``.
 
     Entry points of ``present``, the configuration that is there, stay: other sites use them.
     """
@@ -160,6 +307,7 @@ def traefik_static(settings: Settings, present: t.Optional[t.Mapping[str, t.Any]
             "address": f":{port}",
             # An hour for the largest upload on a slow line; sockets are not subject to it.
             "transport": {"respondingTimeouts": {"readTimeout": "3600s", "idleTimeout": "180s"}},
+            **({"proxyProtocol": {"trustedIPs": list(settings["hops"])}} if settings.get("hops") else {}),
         }
         for port in settings["ports"]
     }

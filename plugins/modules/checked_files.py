@@ -21,7 +21,7 @@ options:
     description: The files, in the order in which they are written.
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       path:
         description: Absolute path. Its directory must exist.
@@ -81,6 +81,21 @@ options:
     description: File that exists while a reload is owed. Keep it below /run, so that a reboot clears it.
     type: path
     required: true
+  keep:
+    description:
+      - Folder in which copies of what is changed are kept as it was before, for a later call with O(undo). Copies that
+        are there already stay. Empty for none.
+    type: str
+    default: ""
+  undo:
+    description: Folder that an earlier call has filled by O(keep), and whose files are put back. Empty for none.
+    type: str
+    default: ""
+  tidy:
+    description: Patterns of folders that are removed afterwards when they are empty, and of links that point nowhere.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     support: partial
@@ -120,13 +135,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _files
+from ansible_collections.vaultwire.stack.plugins.module_utils import _files, _transaction
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "files": {
         "type": "list",
         "elements": "dict",
-        "required": True,
+        "default": [],
         "options": {
             "path": {"type": "path", "required": True},
             "content": {"type": "str"},
@@ -149,6 +164,9 @@ ARGUMENTS: t.Dict[str, t.Any] = {
     },
     "check": {"type": "list", "elements": "str", "required": True},
     "marker": {"type": "path", "required": True},
+    "keep": {"type": "str", "default": ""},
+    "undo": {"type": "str", "default": ""},
+    "tidy": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -171,7 +189,7 @@ def _group(name: str) -> int:
 
 def planned(params: t.Mapping[str, t.Any]) -> t.List[t.Tuple[_files.Wanted, _files.Found]]:
     """Every file as wanted and as found, those that already fit left out."""
-    pairs = []
+    pairs = [(wanted, _files.read_file(wanted.path)) for wanted in _files.copies(params["undo"])]
     for entry in params["files"]:
         wanted = _files.Wanted(entry["path"], _content(entry), int(entry["mode"], 8), 0, _group(entry["group"]))
         pairs.append((wanted, _files.read_file(entry["path"])))
@@ -186,59 +204,19 @@ def planned(params: t.Mapping[str, t.Any]) -> t.List[t.Tuple[_files.Wanted, _fil
     return [(wanted, found) for wanted, found in pairs if _files.differs(wanted, found)]
 
 
-def _show(
-    changes: t.Sequence[t.Tuple[_files.Wanted, _files.Found]], hidden: t.Collection[str]
-) -> t.List[t.Dict[str, str]]:
-    def text(path: str, content: t.Optional[bytes]) -> str:
-        if path in hidden and content is not None:
-            return "(not shown)\n"
-        return (content or b"").decode(errors="replace")
-
-    return [
-        {
-            "before_header": wanted.path,
-            "after_header": wanted.path,
-            "before": text(wanted.path, found.content),
-            "after": text(wanted.path, wanted.content),
-        }
-        for wanted, found in changes
-    ]
-
-
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    marker = module.params["marker"]
-    pending = os.path.exists(marker)
     changes = planned(module.params)
     hidden = {entry["path"] for entry in module.params["files"] if entry["sources"]}
-    result = {
-        "changed": bool(changes) or pending,
-        "written": [wanted.path for wanted, _ in changes],
-        "pending": pending,
-        "diff": _show(changes, hidden),
-    }
-    if module.check_mode or not result["changed"]:
-        module.exit_json(**result)
-
-    def check() -> t.Optional[str]:
-        code, out, err = module.run_command(module.params["check"])
-        return None if code == 0 else (err + out).strip()
-
-    try:
-        os.makedirs(os.path.dirname(marker), exist_ok=True)
-        with open(marker, "w", encoding="ascii"):
-            pass
-        _files.apply_checked(changes, check)
-    except (_files.CheckFailed, OSError) as exc:
-        if not pending:
-            os.unlink(marker)
-        command = " ".join(module.params["check"])
-        module.fail_json(
-            msg=f"The new configuration was not taken, and the files are as they were. {command} says: {exc}",
-            written=[],
-            pending=pending,
-        )
+    if module.params["undo"]:
+        hidden = {wanted.path for wanted, _ in changes}
+        if not module.check_mode:
+            for path in (wanted.path for wanted, _ in changes if wanted.content is not None):
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+    result = _transaction.run(module, changes, hidden, module.params["check"])
+    if not module.check_mode:
+        _files.tidy(module.params["tidy"])
     module.exit_json(**result)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.vaultwire.stack.plugins.filter.vault import FilterModule
-from ansible_collections.vaultwire.stack.plugins.module_utils import _host, _proxy
+from ansible_collections.vaultwire.stack.plugins.module_utils import _footprint, _host, _proxy
 from tests.unit.test_settings import settings as vaultwarden_settings
 
 FILTERS = FilterModule().filters()
@@ -32,6 +33,10 @@ def settings(**changes: Any) -> dict[str, Any]:
         "max_body": "525M",
         "admin_networks": [],
         "replaces": [],
+        "provider": "nginx",
+        "trusted_hops": [],
+        "trusted_header": "X-Forwarded-For",
+        "proxy_protocol": False,
         **changes,
     }
 
@@ -48,6 +53,9 @@ def route(path: str = "/", upstream: str = "127.0.0.1:8080", match: str = "prefi
         {"http_port": 0},
         {"admin_networks": ["192.0.2.1", "192.0.2.0/24", "2001:db8::/32"]},
         {"replaces": ["/etc/nginx/sites-enabled/vault.conf"]},
+        {"trusted_hops": ["192.0.2.1", "192.0.2.0/24", "2001:db8::/32"], "trusted_header": "CF-Connecting-IP"},
+        {"trusted_hops": ["192.0.2.1"], "proxy_protocol": True, "provider": "traefik"},
+        {"trusted_hops": ["192.0.2.1"], "proxy_protocol": True, "provider": "lighttpd", "http_port": 0},
         {"routes": [route(upstream="[::1]:8080")]},
         {"routes": [route("/notifications/hub", "127.0.0.1:3012", "exact"), route()]},
         {"domain": "https://h.example/vault", "routes": [route("/vault/")]},
@@ -77,6 +85,14 @@ def test_what_works_is_let_through(changes: dict[str, Any]) -> None:
         ({"max_body": "525MB"}, "reverse_proxy_max_body"),
         ({"admin_networks": ["192.0.2.7/24"]}, "reverse_proxy_admin_networks"),
         ({"admin_networks": ["office"]}, "192.0.2.0/24"),
+        ({"trusted_hops": ["192.0.2.7/24"]}, "without bits set"),
+        ({"trusted_hops": ["0.0.0.0/0"]}, "everybody"),
+        ({"trusted_hops": ["::/0"]}, "everybody"),
+        ({"trusted_header": "X-Forwarded-For; x"}, "one header's name"),
+        ({"proxy_protocol": True}, "without reverse_proxy_trusted_hops"),
+        ({"trusted_hops": ["192.0.2.7"], "provider": "traefik"}, "speak the PROXY protocol"),
+        ({"trusted_hops": ["192.0.2.7"], "provider": "lighttpd"}, "the hop's own address"),
+        ({"trusted_hops": ["192.0.2.7"], "provider": "lighttpd", "proxy_protocol": True}, "redirect in front"),
         ({"replaces": ["sites-enabled/vault.conf"]}, "absolute paths"),
         ({"replaces": ["/etc/nginx/../passwd"]}, "without .."),
     ],
@@ -135,6 +151,76 @@ def test_a_map_keeps_the_entries_of_other_sites() -> None:
     assert _proxy.with_host("", "b.example", "two") == "b.example two\n"
     assert _proxy.with_host("b.example two\n", "a.example", "one") == "a.example one\nb.example two\n"
     assert _proxy.with_host("a.example one\nb.example two\n", "b.example", "2") == "a.example one\nb.example 2\n"
+
+
+@pytest.mark.parametrize(
+    ("provider", "version", "hops", "refused"),
+    [
+        ("nginx", "1.22.1", ["192.0.2.1"], False),
+        ("caddy", "2.6.2", [], False),
+        ("caddy", "2.6.2", ["192.0.2.1"], True),
+        ("caddy", "2.7.6", ["192.0.2.1"], True),
+        ("caddy", "2.8", ["192.0.2.1"], False),
+        ("caddy", "2.11.7", ["192.0.2.1"], False),
+        # The package, which is not there yet.
+        ("caddy", "", ["192.0.2.1"], True),
+    ],
+)
+def test_a_proxy_that_believes_the_first_address_is_refused(
+    provider: str, version: str, hops: list[str], refused: bool
+) -> None:
+    """The first address is what the client claims."""
+    assert bool(_proxy.hop_problem(provider, version, hops)) is refused
+
+
+def test_everyone_else_is_everyone_else() -> None:
+    """Not a hop in any of its spellings, and everybody but the hops."""
+    hops = ["192.0.2.0/24", "198.51.100.7", "2001:db8::/32"]
+    rest = [ipaddress.ip_network(network) for network in _proxy.other_networks(hops)]
+
+    def inside(address: str) -> bool:
+        return any(ipaddress.ip_address(address) in network for network in rest)
+
+    assert not any(map(inside, ("192.0.2.1", "192.0.2.255", "198.51.100.7", "2001:db8::1", "::ffff:192.0.2.1")))
+    assert all(map(inside, ("192.0.3.0", "198.51.100.6", "198.51.100.8", "127.0.0.1", "::1", "2001:db9::")))
+    assert len(rest) < 200
+
+
+def test_caddy_is_told_of_hops_by_port() -> None:
+    """One file a port, none where there is nothing to say."""
+    assert [entry["state"] for entry in _proxy.caddy_ports([80, 443], [], "X", False)] == ["absent", "absent"]
+    header = _proxy.caddy_ports([443], ["192.0.2.1", "::1"], "X-Real-IP", False)[0]["content"]
+    assert "\tclient_ip_headers X-Real-IP\n" in header
+    assert "trusted_proxies_strict" in header
+    protocol = _proxy.caddy_ports([443], ["192.0.2.1", "::1"], "X-Real-IP", True)[0]["content"]
+    assert "allow 192.0.2.1/32 ::1/128\n" in protocol
+    assert "X-Real-IP" not in protocol
+
+
+OLD = {
+    "provider": "nginx", "site": "vault", "process": "nginx",
+    "kept_ports": [{"port": 80, "file": "/etc/nginx/sites-enabled/default"}],
+}  # fmt: skip
+TAKEN = {"port": 80, "process": "nginx", "text": "Port 80 is taken by nginx."}
+
+
+@pytest.mark.parametrize(
+    ("taken", "previous", "retire", "words"),
+    [
+        (TAKEN, [], False, "is taken by nginx."),
+        (TAKEN, [], True, "is taken by nginx."),
+        (TAKEN, [OLD], False, "would keep port 80 for /etc/nginx/sites-enabled/default"),
+        (TAKEN, [OLD], True, ""),
+        ({**TAKEN, "port": 443}, [OLD], False, ""),
+        ({**TAKEN, "process": "caddy"}, [OLD], True, "is taken by nginx."),
+    ],
+)
+def test_a_port_is_free_when_the_site_before_goes_with_it(
+    taken: dict[str, Any], previous: list[dict[str, Any]], retire: bool, words: str
+) -> None:
+    """Unless that proxy keeps it for others, or somebody else has it."""
+    problems = _proxy.port_problems([taken], previous, retire)
+    assert (words in " ".join(problems)) if words else problems == []
 
 
 def traefik(**changes: Any) -> dict[str, Any]:
@@ -197,7 +283,10 @@ def test_every_provider_is_complete() -> None:
     """A choice has its tasks, its facts and its column, and nothing is left over."""
     facts = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))["__reverse_proxy_products"]
     tasks = {path.stem for path in (ROLE / "tasks" / "providers").glob("*.yml")}
-    assert set(providers()) == tasks == set(facts) == set(_host._PROXY_COMMANDS)
+    assert set(providers()) == tasks == set(facts) == set(_host._PROXY_COMMANDS) == set(_footprint.FOOTPRINTS)
+    assert {name: mark.process for name, mark in _footprint.FOOTPRINTS.items()} == {
+        name: fact["process"] for name, fact in facts.items()
+    }
     assert all(set(row) == set(providers()) for row in table().values())
 
 
@@ -209,6 +298,7 @@ def test_the_page_on_proxies_says_what_the_files_do(provider: str) -> None:
     text += (
         (ROOT / "plugins" / "module_utils" / "_proxy.py").read_text(encoding="utf-8") if provider == "traefik" else ""
     )
+    text += " ".join(_footprint.FOOTPRINTS[provider].check)
     listed = re.sub(r"[\[\],]", "", text)
     rows = ("own files", "what makes it pass upgrades", "the old layout's hub", "checked with", "client address in")
     for row in rows:

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,26 @@ def settings_of(*files: str) -> dict[str, dict[str, Any]]:
     return merged
 
 
+NAMES = sorted(settings_of("inventory/hosts.yml"))
+
+
 def inside(name: str) -> Host:
     """A host, looked at from inside."""
     return Host.get_host(f"docker://{name}")
+
+
+def seen(vault: Vault, marker: str) -> list[str]:
+    """The addresses from which the server saw somebody try to sign in under this name."""
+    log = inside(vault.name.split()[0]).check_output("docker logs %s 2>&1", vault.container)
+    return re.findall(rf"IP: (\S+)\. Username: {marker}\.", log)
+
+
+def attempt(marker: str) -> dict[str, str]:
+    """A form that the server refuses, and logs."""
+    return {
+        "grant_type": "password", "username": marker, "password": "x", "scope": "api offline_access",
+        "client_id": "web", "device_type": "9", "device_identifier": str(uuid.uuid4()), "device_name": "test",
+    }  # fmt: skip
 
 
 def _vaults(directory: Path, *files: str) -> dict[str, Vault]:

@@ -11,11 +11,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import websocket
-from conftest import SCENARIO, Play, inside, settings_of
+from conftest import NAMES, SCENARIO, Play, inside
 from proxy import proxy_of
 from vault import SECONDS, Session, Vault, decode, next_frame, shake_hands, throwaway_account, upgrade_answer
 
-NAMES = sorted(settings_of("inventory/hosts.yml"))
 by_host = pytest.mark.parametrize("name", NAMES)
 
 #: A file of other hands that each product reads, and what it cannot stand in there.
