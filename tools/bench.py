@@ -8,15 +8,18 @@ the proxy: once for a plain stop and start of the same container, once for an up
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from demo_vault import DemoVault
 from playbook import ROOT, address_of, lab, play, write_inventory
 
 RUNS = 5
+FLEET = 50
 HOST, NUMBER = "bench-host", 31
 DOMAIN = "https://vault.example.com"
 OLD, NEW = "1.28.1", "1.37.2"
@@ -44,6 +47,21 @@ def unchanged_runs() -> bool:
     show("site.yml that changes nothing, with the probe", [run.seconds for run in runs[1:]])
     show("verify.yml", [play("verify", inventory).seconds for _ in range(RUNS)])
     show("ansible itself (ping)", [ping(str(inventory)) for _ in range(RUNS)])
+    return verify_a_fleet(inventory)
+
+
+def verify_a_fleet(inventory: Path) -> bool:
+    """The same host under many names, all asked at once. Limited by the processors here and of that one host."""
+    one = json.loads(inventory.read_text(encoding="utf-8"))["vaultwarden"]["hosts"][HOST]
+    fleet = FOLDER / "fleet.json"
+    hosts = {f"{HOST}-{number}": one for number in range(FLEET)}
+    fleet.write_text(json.dumps({"vaultwarden": {"hosts": hosts}}), encoding="utf-8")
+    single, many = play("verify", inventory), play("verify", fleet, f"--forks={FLEET}")
+    if not many.ok:
+        print(many.output)
+        return False
+    show(f"verify.yml of {FLEET} hosts, forks {FLEET}", [many.seconds])
+    print(f"  {many.seconds / single.seconds:.1f} times one host, with {os.cpu_count()} processors")
     return True
 
 

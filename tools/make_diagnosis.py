@@ -8,31 +8,59 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from diagnosis_cases import CASES
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "diagnosis.md"
 
 HEAD = """\
 <!-- SPDX-License-Identifier: GPL-3.0-or-later -->
-<!-- Made by tools/make_diagnosis.py from plugins/module_utils/_diagnosis.py. Changes made here are overwritten. -->
+<!-- Made by tools/make_diagnosis.py from _diagnosis.py, _host_findings.py and diagnosis_cases.py. Do not edit. -->
 
 # Diagnosis
 
-The module `hub_probe` answers with findings. Each has a stable code, what was seen, why it happens and what to do.
-How the probe asks, and how to read its result, is in [proving.md](proving.md).
+`playbooks/verify.yml` and the module `hub_probe` answer with findings. Each has a stable code, what was seen, why it
+happens and what to do. How the probe asks, and how to read its result, is in [proving.md](proving.md).
 
 An error fails the check, a warning does not. VW-L02 is a warning, and an error where the layout `single_port` was asked
 for. A code with several rows has one for each situation in which the cause or the remedy differs.
 
 The first letter says where to look: A, B and C at the proxy's routes, the upgrade and the token; D at what the proxy
-tells of clients; L at the second port of older releases; T at the connection and TLS; V at the version; W at the
-WebSocket itself. X is a symptom that no rule knows; it is shown as it was seen.
+tells of clients; E and F at settings and data, which only a look at the host shows; L at the second port of older
+releases; T at the connection and TLS; V at the version; W at the WebSocket itself. X is a symptom that no rule knows;
+it is shown as it was seen.
 
 Words in angle brackets stand for what the probe saw. Paths are given for a vault at the root of its host; where
 the address has a path of its own, they begin with it.
 
-| Code | Severity | Symptom | Cause | Fix |
+## Seen from outside
+
+"""
+
+COLUMNS = "| Code | Severity | Symptom | Cause | Fix |\n|---|---|---|---|---|\n"
+
+HOST_HEAD = """
+## Seen on the host
+
+With an inventory `playbooks/verify.yml` looks at the host as well, and names what it finds together with the rest. It
+reads containers, sites of nginx and Caddy, and the names in config.json; no secret is shown. Only vaults that run are
+judged.
+
+"""
+
+CASES_HEAD = """
+## Failures that people have met
+
+Who notices each: the `probe` from outside, the `live update` with an account, the look at the `host`, or the `roles`,
+which do it right or refuse. "Nobody" means that no check can see it. Several codes: it depends on how the fault was
+made and on the release.
+
+| Case | What happens | Noticed by | Codes | Remark |
 |---|---|---|---|---|
 """
 
@@ -61,14 +89,38 @@ def readable(text: str) -> str:
 
 def page() -> str:
     """The whole page."""
-    from ansible_collections.vaultwire.stack.plugins.module_utils import _diagnosis
+    from ansible_collections.vaultwire.stack.plugins.module_utils import _diagnosis, _host_findings
 
-    texts = sorted(_diagnosis._TEXTS.items(), key=lambda entry: (entry[1].code, entry[0]))
+    return (
+        HEAD
+        + COLUMNS
+        + table(_diagnosis._TEXTS)
+        + HOST_HEAD
+        + COLUMNS
+        + table(_host_findings.TEXTS)
+        + CASES_HEAD
+        + "".join(
+            f"| {' | '.join(cells)} |\n"
+            for cells in (
+                (case.number, case.title, ", ".join(case.seen), ", ".join(case.codes), remark(case.note))
+                for case in CASES
+            )
+        )
+    )
+
+
+def remark(note: str) -> str:
+    """Variables as code."""
+    return re.sub(r"\b[a-z]+(_[a-z]+)+\b", lambda found: f"`{found.group()}`", note)
+
+
+def table(texts: Mapping[str, Any]) -> str:
+    """Texts of findings as rows, in the order of their codes."""
     rows = (
         (text.code, text.severity, readable(text.symptom), readable(text.cause), readable(text.fix))
-        for _, text in texts
+        for _, text in sorted(texts.items(), key=lambda entry: (entry[1].code, entry[0]))
     )
-    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
 def main(arguments: list[str]) -> int:

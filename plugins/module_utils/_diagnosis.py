@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing as t
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from ansible_collections.vaultwire.stack.plugins.module_utils._http import Fault
@@ -32,8 +33,25 @@ Check = t.Literal["alive", "hub", "anonymous_hub", "hub_session"]
 ALIVE_PATH = "/alive"
 SECURITY_HEADERS = ("content-security-policy", "x-frame-options")
 
+#: The server sends a ping each so many seconds on every socket.
+PING_SECONDS = 15.0
+#: The server's own limit for the difference of two clocks.
+SKEW_SECONDS = 15.0
+#: An automatic renewal happens well before; short certificates are judged by a part of their life.
+_RENEWAL_DAYS = 14.0
+
 _GATEWAY = frozenset({502, 503, 504})
+#: A CDN's own words for an origin that does not answer.
+_CDN_GATEWAY = frozenset(range(520, 527))
+_LIMITS = frozenset({413, 414, 429, 431, 494})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Certificate(t.NamedTuple):
+    """How many days a certificate is valid in all, and from now on."""
+
+    days: float
+    left: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +61,10 @@ class Answer:
     ``status`` is None when no HTTP answer came; then ``fault`` says how and ``error`` what the system said.
     ``app`` tells the server's own JSON from anybody else's, ``challenge`` a WWW-Authenticate header, ``guarded``
     which of SECURITY_HEADERS were there, and ``own_policy`` a content policy that only the server itself writes.
-    ``excerpt`` is the start of the body, for unknown symptoms.
+    ``excerpt`` is the start of the body, for unknown symptoms. ``skew`` is how many seconds the other side's clock is
+    ahead, None where it named no time. ``held`` is for how many seconds a socket that was to be kept open stayed so,
+    None without such a wait; ``pings`` how many came meanwhile, and ``cut`` whether the other side ended it.
+    ``certificate`` is that of the address, None for plain http or where none was checked.
     """
 
     status: t.Optional[int] = None
@@ -58,6 +79,11 @@ class Answer:
     server: str = ""
     location: str = ""
     excerpt: str = ""
+    skew: t.Optional[float] = None
+    certificate: t.Optional[Certificate] = None
+    held: t.Optional[float] = None
+    pings: int = 0
+    cut: bool = False
     fault: t.Optional[Fault] = None
     error: str = ""
 
@@ -136,7 +162,11 @@ class _Rule(t.NamedTuple):
 
 
 def _gateway(answer: Answer, seen: Observation) -> bool:
-    return answer.status in _GATEWAY
+    return answer.status in _GATEWAY or (answer.status in _CDN_GATEWAY and _by_cdn(answer, seen))
+
+
+def _by_cdn(answer: Answer, seen: Observation) -> bool:
+    return "cloudflare" in answer.server.lower()
 
 
 def _to_https(answer: Answer, seen: Observation) -> bool:
@@ -191,6 +221,7 @@ _COMMON: t.Tuple[_Rule, ...] = (
     _Rule("T13", lambda a, seen: not seen.secure and a.status == 400 and "https" in a.excerpt.lower()),
     _Rule("B17", lambda a, seen: a.status in (400, 403) and "envoy" in a.server.lower()),
     _Rule("B22", _is_gate),
+    _Rule("D05", lambda a, seen: a.status in _LIMITS and not a.app),
 )
 
 _SOCKET: t.Tuple[_Rule, ...] = (
@@ -203,6 +234,7 @@ _SOCKET: t.Tuple[_Rule, ...] = (
 )
 
 _HUB_DOWN: t.Tuple[_Rule, ...] = (
+    _Rule("B21", lambda a, seen: _gateway(a, seen) and _by_cdn(a, seen)),
     _Rule("A01", lambda a, seen: _gateway(a, seen) and seen.era == "single_port"),
     _Rule("L01_bridge", lambda a, seen: _gateway(a, seen) and seen.era == "bridge"),
     _Rule("L01_legacy", lambda a, seen: _gateway(a, seen) and seen.era == "legacy"),
@@ -226,6 +258,7 @@ _RULES: t.Dict[str, t.Tuple[_Rule, ...]] = {
     "hub": (
         *_COMMON,
         _Rule("", lambda a, seen: a.status == 401),
+        _Rule("D01", lambda a, seen: a.status == 429 and a.app),
         *_SOCKET,
         _Rule("A05", lambda a, seen: a.status == 400 and seen.era == "legacy"),
         *_HUB_DOWN,
@@ -235,6 +268,7 @@ _RULES: t.Dict[str, t.Tuple[_Rule, ...]] = {
         _Rule("", lambda a, seen: a.status == 101 and a.handshake and a.accept_ok),
         *_COMMON,
         _Rule("C04", lambda a, seen: a.status == 401),
+        _Rule("D01", lambda a, seen: a.status == 429 and a.app),
         *_SOCKET,
         _Rule("A05", lambda a, seen: a.status == 400 and seen.era == "legacy"),
         *_HUB_DOWN,
@@ -266,7 +300,8 @@ _TEXTS: t.Dict[str, _Text] = {
         "VW-A01",
         "{where} answered {what} while {alive} answered 200: live updates are dead, everything else looks healthy.",
         f"The proxy still sends the hub to the second port (usually {_PORT}), which the server has no longer had since "
-        f"{SECOND_PORT_GONE}.",
+        f"{SECOND_PORT_GONE}. The socket check of the admin page may be green all the same, since it opens only "
+        f"{{anonymous_hub}}.",
         "Remove the rule for the hub. " + _ONE_RULE + f", and remove the published port {_PORT} and all WEBSOCKET_* "
         "variables.",
     ),
@@ -337,6 +372,22 @@ _TEXTS: t.Dict[str, _Text] = {
         "A mesh or gateway refuses the upgrade, usually because it speaks HTTP/2 to this upstream.",
         "Use HTTP/1.1 for this upstream and allow the websocket upgrade on its route.",
     ),
+    "B20": _Text(
+        "VW-B20",
+        "{where} carries security headers that the server leaves off answers to upgrades.",
+        "The proxy adds headers of its own to the hubs. Some hops drop an upgrade that carries them, and on the "
+        "connector pages they block the second factor.",
+        "Add no security headers for this site; the server sends its own, which fit its pages.",
+        "warning",
+    ),
+    "B21": _Text(
+        "VW-B21",
+        "{where} answered {what}, while {alive} answered 200: live updates are dead. The answer is that of {server}.",
+        f"The CDN sends the hub elsewhere than the rest of the site, usually by a rewrite or origin rule for the "
+        f"second port ({_PORT}), or the origin's own proxy does.",
+        "Remove the rule for the hub at the CDN, so that it goes where everything goes. If there is none, ask the "
+        "origin itself with connect_to; the fault is then in its own proxy.",
+    ),
     "B22": _Text(
         "VW-B22",
         "{where} answered {what}, which is not an answer of the server.",
@@ -359,6 +410,13 @@ _TEXTS: t.Dict[str, _Text] = {
         "On the host the proxy needs the published port, inside a container network the container's own port. Look "
         "at the proxy's error log for the address it tried.",
     ),
+    "B33": _Text(
+        "VW-B33",
+        "The certificate of {url} expires in {days_left} days.",
+        "It has not been renewed, although an automatic renewal would be due.",
+        "Look at the log of the program that renews it, and reload the proxy afterwards.",
+        "warning",
+    ),
     "C01": _Text(
         "VW-C01",
         "{where} answered {what}: login with device will not work.",
@@ -379,6 +437,34 @@ _TEXTS: t.Dict[str, _Text] = {
         "Sign in again for a new token. If that is refused too, restore the server's rsa_key files and compare DOMAIN "
         "and the clocks.",
     ),
+    "C06": _Text(
+        "VW-C06",
+        "The clock behind {url} is {skew} seconds {skew_way} the clock of this machine.",
+        "One of the two is not synchronised. Tokens and one-time codes are refused when the clocks of server and "
+        "client differ.",
+        "Synchronise both, for example with systemd-timesyncd or chrony, and run the check again.",
+        "warning",
+    ),
+    "C07": _Text(
+        "VW-C07",
+        "{where} was closed after {held} quiet seconds, with {pings} pings seen.",
+        "A timeout on the way is shorter than the pauses between the server's pings, or cuts sockets at a fixed age.",
+        "Raise the idle timeout of every hop to 60 seconds at least, in nginx proxy_read_timeout, in HAProxy timeout "
+        "tunnel, in this collection reverse_proxy_read_timeout.",
+    ),
+    "C08": _Text(
+        "VW-C08",
+        "{where} stayed open for {held} seconds, but only {pings} of the server's pings arrived.",
+        "Something on the way holds frames back, so updates come late or never.",
+        "Let the proxy tunnel upgraded connections without inspection, compression or buffering.",
+    ),
+    "C18": _Text(
+        "VW-C18",
+        "The address {url} serves the vault over plain http.",
+        "Clients refuse addresses without TLS, and everybody on the way can read the tokens.",
+        "Serve it over https, set DOMAIN to that address, and let port 80 only redirect.",
+        "warning",
+    ),
     "D01": _Text(
         "VW-D01",
         "{where} answered {what}: too many sockets are open from this address.",
@@ -386,6 +472,13 @@ _TEXTS: t.Dict[str, _Text] = {
         "Let the proxy overwrite X-Real-IP with the client's address, and list a proxy with a public address in "
         "IP_HEADER_TRUSTED_PROXIES.",
         "warning",
+    ),
+    "D05": _Text(
+        "VW-D05",
+        "{where} answered {what}, which is not an answer of the server.",
+        "A limit or filter in front of the server refuses the request: too many requests, or a line, header or body "
+        "that is too long for it.",
+        "Exempt the paths of the vault from the filter's rules, and give it room for 8 kB of address and headers.",
     ),
     "L01_bridge": _Text(
         "VW-L01",
@@ -542,7 +635,7 @@ def diagnose(seen: Observation, connect_host: str = "", connect_port: int = 0) -
             places.setdefault(text, []).append(check)
     names = _names(seen, connect_host, connect_port)
     found = [_finding(text, checks, seen, names) for text, checks in places.items()]
-    found += [_finding(text, ["hub"], seen, names, severity) for text, severity in _whole(seen)]
+    found += [_finding(text, checks, seen, names, severity) for text, checks, severity in _whole(seen)]
     return sorted(found, key=lambda finding: finding.severity)
 
 
@@ -569,18 +662,56 @@ def _classify(check: Check, answer: Answer, seen: Observation) -> str:
     return "X00"
 
 
-def _whole(seen: Observation) -> t.Iterator[t.Tuple[str, Severity]]:
-    """Faults that no single answer shows: the version, and the layout where a release can do both."""
+def _whole(seen: Observation) -> t.Iterator[t.Tuple[str, t.Sequence[Check], t.Optional[Severity]]]:
+    """Faults that no single status shows: version, layout, and what else an answer tells."""
     if seen.alive_ok and not seen.version_served:
-        yield "V01", "warning"
+        yield "V01", ["hub"], "warning"
     if seen.version_expected and seen.version_served and seen.version_expected != seen.version_served:
-        yield "V02", "error"
-    if seen.era != "bridge":
-        return
-    if seen.layout_seen == "legacy" and seen.layout_asked != "legacy":
-        yield "L02", "error" if seen.layout_asked == "single_port" else "warning"
-    if seen.layout_seen == "single_port" and seen.layout_asked == "legacy":
-        yield "L03", "error"
+        yield "V02", ["hub"], "error"
+    if seen.era == "bridge":
+        if seen.layout_seen == "legacy" and seen.layout_asked != "legacy":
+            yield "L02", ["hub"], "error" if seen.layout_asked == "single_port" else "warning"
+        if seen.layout_seen == "single_port" and seen.layout_asked == "legacy":
+            yield "L03", ["hub"], "error"
+    for text, holds in _TRAITS.items():
+        places = [check for check, answer in _answers(seen).items() if holds(check, answer, seen)]
+        if places:
+            yield text, places, None
+
+
+_Trait = t.Callable[[Check, Answer, Observation], bool]
+
+#: What may be wrong with an answer besides its status.
+_TRAITS: t.Dict[str, _Trait] = {
+    "B20": lambda check, a, seen: check != "alive" and _has_extra_headers(a, seen),
+    "B33": lambda check, a, seen: check == "alive" and _expires_soon(a.certificate),
+    "C06": lambda check, a, seen: check == "alive" and seen.alive_ok and abs(a.skew or 0) > SKEW_SECONDS,
+    "C07": lambda check, a, seen: a.held is not None and a.cut,
+    # One ping may have been sent just before, and one may be on its way.
+    "C08": lambda check, a, seen: a.held is not None and not a.cut and a.pings < int(a.held / PING_SECONDS) - 1,
+    "C18": lambda check, a, seen: check == "alive" and seen.alive_ok and not seen.secure and _is_public_name(seen.url),
+}
+
+
+def _expires_soon(certificate: t.Optional[Certificate]) -> bool:
+    return certificate is not None and certificate.left < min(_RENEWAL_DAYS, certificate.days / 3)
+
+
+def _is_public_name(url: str) -> bool:
+    """Whether an address is one that users type, and not that of a server behind its proxy."""
+    host = urlsplit(url).hostname or ""
+    try:
+        ip_address(host)
+    except ValueError:
+        return "." in host
+    return False
+
+
+def _has_extra_headers(answer: Answer, seen: Observation) -> bool:
+    # Earlier releases send them themselves; so does the server below a path, whatever the request.
+    if seen.era != "single_port" or seen.base_path or answer.own_policy:
+        return False
+    return bool(answer.guarded) and (answer.status == 101 or (answer.status == 401 and answer.app))
 
 
 def _names(seen: Observation, connect_host: str, connect_port: int) -> t.Dict[str, str]:
@@ -595,6 +726,9 @@ def _names(seen: Observation, connect_host: str, connect_port: int) -> t.Dict[st
         "version_expected": seen.version_expected,
         "connect_host": connect_host,
         "connect_port": str(connect_port),
+        "days_left": str(int(seen.alive.certificate.left)) if seen.alive.certificate else "unknown",
+        "skew": str(abs(round(seen.alive.skew or 0))),
+        "skew_way": "ahead of" if (seen.alive.skew or 0) > 0 else "behind",
     }
 
 
@@ -617,6 +751,8 @@ def _finding(
         "error": shown[0].error,
         "location": shown[0].location,
         "server": shown[0].server,
+        "held": str(round(shown[0].held or 0)),
+        "pings": str(shown[0].pings),
     }
     return Finding(
         code=words.code,

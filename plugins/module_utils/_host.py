@@ -116,6 +116,7 @@ def describe_container(data: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         "version": _release((data["Config"].get("Labels") or {}).get(_VERSION_LABEL, ""), tag),
         "layout": (data["Config"].get("Labels") or {}).get("org.vaultwire.layout", ""),
         "status": data["State"]["Status"],
+        "health": (data["State"].get("Health") or {}).get("Status", ""),
         "environment_names": sorted(entry.partition("=")[0] for entry in data["Config"].get("Env") or []),
         "published_ports": _published(data),
         "mounts": [

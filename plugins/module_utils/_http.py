@@ -241,6 +241,8 @@ _TLS_REASONS: t.Tuple[t.Tuple[str, Fault], ...] = (
     ("RECORD_LAYER_FAILURE", "not_tls"),
     ("PACKET_LENGTH_TOO_LONG", "not_tls"),
     ("NO_APPLICATION_PROTOCOL", "alpn"),
+    # Where Python knows no name for it, there is the library's text only.
+    ("no application protocol", "alpn"),
     ("UNEXPECTED_EOF", "closed"),
     ("EOF occurred", "closed"),
 )

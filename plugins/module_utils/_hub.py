@@ -10,12 +10,16 @@ Standard library only, Python 3.8 and later, no Ansible imports.
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
+import datetime
+import email.utils
 import hashlib
 import http.client
 import io
 import json
 import os
+import socket
 import ssl
 import struct
 import threading
@@ -29,6 +33,7 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._diagnosis import 
     SECURITY_HEADERS,
     Answer,
     BodyKind,
+    Certificate,
     Finding,
     Observation,
     diagnose,
@@ -63,15 +68,20 @@ _OWN_POLICY = "api.pwnedpasswords.com"
 _ACCEPT_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _BODY_SAMPLE = 64 * 1024
 _LARGEST_FRAME = 1024 * 1024
-_TEXT, _BINARY, _CLOSE = 1, 2, 8
+_TEXT, _BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10
+_SIGNALR_PING = b"\x02\x91\x06"
 
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """One request of the probe; ``path`` is below the vault's own path and may hold a query."""
+    """One request of the probe; ``path`` is below the vault's own path and may hold a query.
+
+    A socket that opened is kept for ``hold`` seconds, to see whether it lives and whether pings come.
+    """
 
     path: str
     upgrade: bool = False
+    hold: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,12 +100,13 @@ def probe(
     layout: str = "auto",
     token: str = "",
     timeout: float = 10.0,
+    idle: float = 0.0,
 ) -> Report:
     """Ask everything once and diagnose it. Raises LayoutError for a version or layout that cannot be."""
     expected = str(parse_version(version)) if version else ""
     if expected:
         plan_layout(parse_version(expected), layout)
-    answers, timings = ask_all(target, context, _questions(token), timeout)
+    answers, timings = ask_all(target, context, _questions(token, idle), timeout, idle)
     served = _served_version(answers.pop("version"))
     observation = Observation(
         url=target.url,
@@ -114,16 +125,16 @@ def probe(
     return Report(observation, diagnose(observation, target.connect_host, target.connect_port), timings)
 
 
-def _questions(token: str) -> t.Dict[str, Question]:
+def _questions(token: str, idle: float) -> t.Dict[str, Question]:
     questions = {
         "alive": Question(ALIVE_PATH),
         "version": Question(VERSION_PATH),
         "hub": Question(HUB_PATH, upgrade=True),
         "hub_plain": Question(HUB_PATH),
-        "anonymous_hub": Question(f"{ANONYMOUS_HUB_PATH}?token={uuid.uuid4().hex}", upgrade=True),
+        "anonymous_hub": Question(f"{ANONYMOUS_HUB_PATH}?token={uuid.uuid4().hex}", upgrade=True, hold=idle),
     }
     if token:
-        questions["hub_session"] = Question(f"{HUB_PATH}?access_token={quote(token, safe='')}", upgrade=True)
+        questions["hub_session"] = Question(f"{HUB_PATH}?access_token={quote(token, safe='')}", upgrade=True, hold=idle)
     return questions
 
 
@@ -159,9 +170,16 @@ def _without_token(answer: Answer, token: str) -> Answer:
 
 
 def ask_all(
-    target: Target, context: t.Optional[ssl.SSLContext], questions: t.Mapping[str, Question], timeout: float
+    target: Target,
+    context: t.Optional[ssl.SSLContext],
+    questions: t.Mapping[str, Question],
+    timeout: float,
+    idle: float = 0.0,
 ) -> t.Tuple[t.Dict[str, Answer], t.Dict[str, float]]:
-    """Ask side by side. A question without an answer at the deadline is answered "timeout"."""
+    """Ask side by side. A question without an answer at the deadline is answered "timeout".
+
+    Sockets that are to be kept open get ``idle`` more seconds for that.
+    """
     deadline = Deadline(timeout)
     answers: t.Dict[str, Answer] = {}
     timings: t.Dict[str, float] = {}
@@ -176,7 +194,7 @@ def ask_all(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(max(0.0, begin + timeout + 0.1 - time.monotonic()))
+        thread.join(max(0.0, begin + timeout + idle + 0.1 - time.monotonic()))
     late = Answer(fault="timeout", error="no answer in time")
     total = round((time.monotonic() - begin) * 1000, 1)
     return {name: answers.get(name, late) for name in questions}, {**timings, "total": total}
@@ -209,16 +227,21 @@ def _converse(wire: Wire, target: Target, question: Question, deadline: Deadline
         headers["Connection"] = "close"
     response = exchange(wire, target.host_header, "GET", target.base_path + question.path, headers)
     if response.status != 101:
-        return _plain_answer(response)
+        return dataclasses.replace(_plain_answer(response), certificate=_certificate(wire.sock))
     answer = Answer(
         status=101,
         server=_header(response, "server"),
         accept_ok=_header(response, "sec-websocket-accept") == accept_for(key),
+        guarded=_guarded(response),
+        own_policy=_own_policy(response),
     )
     if not question.upgrade or not answer.accept_ok:
         return answer
     wire.deadline = deadline.within(HANDSHAKE_SECONDS)
-    return dataclasses.replace(answer, **_await_handshake(wire, response.fp))
+    answer = dataclasses.replace(answer, **_await_handshake(wire, response.fp, stay=bool(question.hold)))
+    if answer.handshake and question.hold:
+        answer = dataclasses.replace(answer, **_hold(wire, response.fp, question.hold))
+    return answer
 
 
 def _plain_answer(response: http.client.HTTPResponse) -> Answer:
@@ -229,13 +252,41 @@ def _plain_answer(response: http.client.HTTPResponse) -> Answer:
         body=kind,
         app=app,
         challenge=bool(_header(response, "www-authenticate")),
-        guarded=frozenset(name for name in SECURITY_HEADERS if _header(response, name)),
-        own_policy=_OWN_POLICY in _header(response, "content-security-policy"),
+        guarded=_guarded(response),
+        own_policy=_own_policy(response),
+        skew=_skew(body, _header(response, "date")),
         server=_header(response, "server"),
         # Gates put the address that was asked for, token and all, into the query of their redirect.
         location=_header(response, "location").partition("?")[0].partition("#")[0],
         excerpt=" ".join(body[:400].decode("utf-8", "replace").split())[:120],
     )
+
+
+def _guarded(response: http.client.HTTPResponse) -> t.FrozenSet[str]:
+    return frozenset(name for name in SECURITY_HEADERS if _header(response, name))
+
+
+def _own_policy(response: http.client.HTTPResponse) -> bool:
+    return _OWN_POLICY in _header(response, "content-security-policy")
+
+
+def _skew(body: bytes, date: str) -> t.Optional[float]:
+    """How far the other clock is ahead: by the time that the server itself names, else by the Date of its proxy."""
+    with contextlib.suppress(ValueError, TypeError):
+        named = datetime.datetime.strptime(json.loads(body)[:19] + "+0000", "%Y-%m-%dT%H:%M:%S%z")
+        return named.timestamp() - time.time()
+    with contextlib.suppress(ValueError, TypeError):
+        return email.utils.parsedate_to_datetime(date).timestamp() - time.time()
+    return None
+
+
+def _certificate(sock: socket.socket) -> t.Optional[Certificate]:
+    """The life of the certificate; only one that was checked tells it."""
+    found = sock.getpeercert() if isinstance(sock, ssl.SSLSocket) else None
+    if not found:
+        return None
+    begin, end = (ssl.cert_time_to_seconds(str(found[name])) for name in ("notBefore", "notAfter"))
+    return Certificate((end - begin) / 86400, (end - time.time()) / 86400)
 
 
 def _header(response: http.client.HTTPResponse, name: str) -> str:
@@ -261,7 +312,7 @@ def accept_for(key: str) -> str:
     return base64.b64encode(hashlib.sha1(key.encode("ascii") + _ACCEPT_SUFFIX).digest()).decode("ascii")
 
 
-def _await_handshake(wire: Wire, stream: io.BufferedReader) -> t.Dict[str, t.Any]:
+def _await_handshake(wire: Wire, stream: io.BufferedReader, stay: bool) -> t.Dict[str, t.Any]:
     """Send the SignalR handshake and read frames until its answer, the end of the socket or the deadline."""
     try:
         wire.sendall(client_frame(_TEXT, HELLO))
@@ -273,12 +324,36 @@ def _await_handshake(wire: Wire, stream: io.BufferedReader) -> t.Dict[str, t.Any
                 break
         if payload != HELLO_ANSWER:
             return {"error": "the handshake was refused"}
-        wire.sendall(client_frame(_CLOSE, struct.pack(">H", 1000)))
+        if not stay:
+            wire.sendall(_GOODBYE)
         return {"handshake": True}
     except (OSError, EOFError, ValueError) as exc:
         if isinstance(exc, EOFError) or explain(exc).fault == "closed":
             return {"closed_after_101": True, "error": "the socket was closed"}
         return {"error": "the handshake never came"}
+
+
+def _hold(wire: Wire, stream: io.BufferedReader, seconds: float) -> t.Dict[str, t.Any]:
+    """Keep a socket open and count the server's pings: those of WebSocket, and those of SignalR."""
+    begin = time.monotonic()
+    wire.deadline = Deadline(seconds)
+    pings = 0
+    cut = True
+    try:
+        while True:
+            opcode, payload = read_frame(stream)
+            if opcode == _CLOSE:
+                break
+            pings += opcode == _PING or payload == _SIGNALR_PING
+            if opcode == _PING:
+                wire.sendall(client_frame(_PONG, payload))
+    except (OSError, EOFError, ValueError) as exc:
+        cut = isinstance(exc, (EOFError, ValueError)) or explain(exc).fault != "timeout"
+    if not cut:
+        with contextlib.suppress(OSError):
+            wire.deadline = Deadline(1.0)
+            wire.sendall(_GOODBYE)
+    return {"held": time.monotonic() - begin, "pings": pings, "cut": cut}
 
 
 def _is_handshake(payload: bytes) -> bool:
@@ -297,6 +372,9 @@ def client_frame(opcode: int, payload: bytes) -> bytes:
         raise ValueError("only short frames are needed here")
     mask = os.urandom(4)
     return bytes((0x80 | opcode, 0x80 | len(payload))) + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
+
+
+_GOODBYE = client_frame(_CLOSE, struct.pack(">H", 1000))
 
 
 def read_frame(stream: io.BufferedReader) -> t.Tuple[int, bytes]:

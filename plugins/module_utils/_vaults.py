@@ -50,6 +50,8 @@ _PLAIN_FILES = frozenset({"LOG_FILE", "CONFIG_FILE", "ENV_FILE", "SSL_CERT_FILE"
 #: Beyond the names that the role refuses in the environment: what looks like a secret is treated as one.
 _MORE_SECRET_NAMES = re.compile(r"(PASS|PWD|PASSPHRASE|CREDENTIALS?|DSN)$", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"\$argon2|-----BEGIN |[a-zA-Z][\w+.-]*://[^/@\s]*:[^/@\s]*@")
+_WHOLE_HASH = re.compile(r"\$argon2(id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+(\$[A-Za-z0-9+/=]+){2}")
+_PART_OF_HASH = re.compile(r"argon2(id|i|d)|=\d+,t=\d+,p=\d+")
 #: Options of a container that the role does not know, by their names in the engine's own notation.
 _OTHER_OPTIONS = ("ExtraHosts", "Dns", "Devices", "CapAdd", "Memory", "NanoCpus", "Privileged", "VolumesFrom")
 
@@ -178,6 +180,20 @@ def secret_file_names(environment: t.Mapping[str, str]) -> t.Dict[str, str]:
     }
 
 
+def token_form(token: str) -> str:
+    """What an admin token is by its form: empty, ``hash``, ``damaged`` (a hash that lost a part) or ``plain``."""
+    if _WHOLE_HASH.fullmatch(token):
+        return "hash"
+    if _PART_OF_HASH.search(token):
+        return "damaged"
+    return "plain" if token else ""
+
+
+def _admin_token(data: Data, environment: t.Mapping[str, str]) -> str:
+    place = secret_file_names(environment).get("ADMIN_TOKEN")
+    return _text_of(on_host(data, place)) if place else environment.get("ADMIN_TOKEN", "")
+
+
 def on_host(data: Data, path: str) -> str:
     """Where a path inside the container lies on the host; empty where it is in the container itself."""
     best = max(
@@ -219,6 +235,7 @@ def _describe(data: Data, image: Data) -> t.Dict[str, t.Any]:
         # An empty secret is as good as none.
         "secret_names": sorted(key for key, value in environment.items() if value and is_secret(key, value)),
         "secret_files": secret_file_names(environment),
+        "admin_token_form": token_form(_admin_token(data, environment)),
         "database": _database(environment.get("DATABASE_URL", "")),
         "http_port": http_port,
         "websocket_port": _number(environment.get("WEBSOCKET_PORT"), DEFAULT_WEBSOCKET_PORT),

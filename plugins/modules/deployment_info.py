@@ -23,6 +23,11 @@ options:
     description: Folder of the journal of M(vaultwire.stack.container_swap); empty not to look for one.
     type: str
     default: ""
+  authority_directory:
+    description:
+      - Folder of the internal certificate authority, whose certificate is returned in RV(authority); empty not to look.
+    type: str
+    default: ""
   details:
     description:
       - Also look for every vault of the host, whatever its name and however it was made, and for the sites of nginx
@@ -88,8 +93,8 @@ engine:
   sample: {"installed": true, "running": true, "version": "20.10.24"}
 container:
   description: >-
-    The container, as C(exists), C(image), C(tag), C(version) (from its label), C(status), C(environment_names),
-    C(published_ports) and C(mounts).
+    The container, as C(exists), C(image), C(tag), C(version) (from its label), C(status), C(health),
+    C(environment_names), C(published_ports) and C(mounts).
   returned: always
   type: dict
   sample: {"exists": false}
@@ -98,6 +103,14 @@ proxies:
   returned: always
   type: dict
   sample: {"nginx": {"version": "1.22.1", "running": true}}
+own_sites:
+  description: >-
+    Sites of this collection, whichever the proxy, each with C(provider), C(site), C(process) and C(kept_ports), the
+    ports that the proxy would go on listening on without the site, as C(port) and C(file).
+  returned: always
+  type: list
+  elements: dict
+  sample: [{"provider": "nginx", "site": "vaultwarden", "process": "nginx", "kept_ports": []}]
 port_conflicts:
   description: >-
     Wanted ports that another process holds, each with C(name), C(port), C(address), C(process) and a sentence C(text).
@@ -105,6 +118,11 @@ port_conflicts:
   type: list
   elements: dict
   sample: []
+authority:
+  description: The internal authority's certificate in PEM form, which is public; empty where there is none.
+  returned: always
+  type: str
+  sample: ""
 ipv6:
   description: Whether the host has IPv6.
   returned: always
@@ -128,7 +146,8 @@ vaults:
       C(layout) in use; C(managed) by this collection or not; C(compose) as C(project), C(service) and C(folder), or
       empty.
     - C(environment_names) that somebody set, without those of the image; C(environment) with the values of those that
-      are no secrets; C(secret_names); C(secret_files), variable to path in the container; C(database).
+      are no secrets; C(secret_names); C(secret_files), variable to path in the container; C(database);
+      C(admin_token_form) (V(hash), V(plain), V(damaged) or empty).
     - C(http_port), C(websocket_port) and C(addresses) inside; C(websocket_enabled), C(live); C(user), C(restart),
       C(network_mode), C(networks), C(custom_command), C(other_options), C(label_router).
     - C(config_json) as C(present), C(broken), C(names), C(overrides) (names that beat a variable) and C(values) (of
@@ -156,6 +175,13 @@ unreadable:
   returned: when O(details) is true
   type: list
   elements: str
+diagnosis:
+  description:
+    - What is wrong with the vaults that run, errors first, each with C(code), C(severity), C(symptom), C(cause) and
+      C(fix) as those of M(vaultwire.stack.hub_probe).
+  returned: when O(details) is true
+  type: list
+  elements: dict
 listeners:
   description: All listening TCP sockets, each with C(address), C(port) and C(process).
   returned: when O(details) is true
@@ -163,17 +189,20 @@ listeners:
   elements: dict
 """
 
+import dataclasses
+import glob
 import importlib.util
 import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _host, _swap, _vaults
+from ansible_collections.vaultwire.stack.plugins.module_utils import _footprint, _host, _host_findings, _swap, _vaults
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "swap_directory": {"type": "str", "default": ""},
     "container": {"type": "str", "default": "vaultwarden"},
+    "authority_directory": {"type": "str", "default": ""},
     "details": {"type": "bool", "default": False},
     "ports": {
         "type": "list",
@@ -199,14 +228,32 @@ def _held_ports(container: t.Mapping[str, t.Any]) -> t.Set[int]:
 def _details(
     module: AnsibleModule,
     engine: t.Mapping[str, t.Any],
-    proxies: t.Iterable[str],
+    proxies: t.Mapping[str, t.Any],
     sockets: t.Iterable[_host.Listener],
 ) -> t.Dict[str, t.Any]:
     """All vaults and the sites before them; without an engine there is none."""
     found: t.Dict[str, t.Any] = {"vaults": [], "sites": [], "unreadable": []}
     if engine["running"]:
         found = _vaults.gather(module.run_command, proxies)
+    found["diagnosis"] = [
+        dataclasses.asdict(finding)
+        for finding in _host_findings.host_findings({**found, "engine": engine, "proxies": proxies})
+    ]
     return {**found, "listeners": [socket._asdict() for socket in sockets]}
+
+
+def _authority(directory: str) -> str:
+    """The certificate of the internal authority; its key lies beside it and is not touched."""
+    files = _vaults.read_files(os.path.join(glob.escape(directory), "ca.pem")) if directory else []
+    return files[0][1] if files else ""
+
+
+def _unfinished_moves() -> t.List[t.Tuple[str, str]]:
+    """Sites whose move from a proxy to another was cut off, each with a proxy of which there are copies."""
+    return [
+        (os.path.basename(os.path.dirname(path)), os.path.basename(path))
+        for path in glob.glob(f"{_footprint.MOVES}/*/*")
+    ]
 
 
 def main() -> None:
@@ -226,10 +273,12 @@ def main() -> None:
         engine=engine,
         container=container,
         proxies=proxies,
+        own_sites=_footprint.own_sites(_vaults.read_files, _unfinished_moves()),
         # A port that the container itself publishes is held by the engine on its behalf.
         port_conflicts=_host.port_conflicts(
             [port for port in module.params["ports"] if port["port"] not in own], sockets
         ),
+        authority=_authority(module.params["authority_directory"]),
         ipv6=os.path.exists("/proc/net/if_inet6"),
         systemd=os.path.isdir("/run/systemd/system"),
         os_family="debian" if os.path.exists("/etc/debian_version") else "",

@@ -58,6 +58,43 @@ options:
       - V(0) probes once. The last probe may end up to O(timeout) seconds later.
     type: float
     default: 0
+  idle_seconds:
+    description:
+      - Seconds for which the sockets that opened are kept open without a word, to see whether a hop on the way cuts
+        them (C(VW-C07)) or holds the server's pings back (C(VW-C08)). The server sends one each 15 seconds, so V(65)
+        tells. Without O(access_token) only the hub for login with device can be held.
+      - V(0) does not wait. The time comes on top of O(timeout).
+    type: float
+    default: 0
+  more_findings:
+    description:
+      - Findings from elsewhere, such as RV(vaultwire.stack.deployment_info#module:diagnosis), to be named and judged
+        with those of the probe.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      code:
+        description: Stable identifier.
+        type: str
+        required: true
+      severity:
+        description: Warnings do not fail the probe.
+        type: str
+        choices: [error, warning]
+        required: true
+      symptom:
+        description: What was seen.
+        type: str
+        required: true
+      cause:
+        description: Why it happens.
+        type: str
+        required: true
+      fix:
+        description: What to do.
+        type: str
+        required: true
   fail_on_fault:
     description:
       - Whether a fault fails the task. Set it to V(false) to look at RV(verdict) and RV(diagnosis) instead.
@@ -144,6 +181,12 @@ alive:
     error:
       description: Why there is no answer or no handshake, empty otherwise.
       type: str
+    held_seconds:
+      description: How long the socket stayed open, null without O(idle_seconds) or where it did not open.
+      type: float
+    pings:
+      description: How many pings of the server came meanwhile.
+      type: int
 hub:
   description: What the hub answered to an upgrade without a token. A 401 in the server's own words is right.
   returned: when the options were usable
@@ -198,12 +241,13 @@ diagnosis:
       type: str
 """
 
+import dataclasses
 import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils._diagnosis import Answer, verdict
+from ansible_collections.vaultwire.stack.plugins.module_utils._diagnosis import Answer, Finding, verdict
 from ansible_collections.vaultwire.stack.plugins.module_utils._http import (
     VAULT_ARGUMENTS,
     AddressError,
@@ -220,6 +264,16 @@ ARGUMENTS: t.Dict[str, t.Dict[str, t.Any]] = {
     "access_token": {"type": "str", "no_log": True},
     "timeout": {"type": "float", "default": 10},
     "wait": {"type": "float", "default": 0},
+    "idle_seconds": {"type": "float", "default": 0},
+    "more_findings": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            **{name: {"type": "str", "required": True} for name in ("code", "symptom", "cause", "fix")},
+            "severity": {"type": "str", "choices": ["error", "warning"], "required": True},
+        },
+    },
     "fail_on_fault": {"type": "bool", "default": True},
 }
 
@@ -241,6 +295,7 @@ def probe_until_ok(params: t.Mapping[str, t.Any]) -> t.Tuple[Report, int]:
             layout=params["layout"],
             token=params["access_token"] or "",
             timeout=params["timeout"],
+            idle=params["idle_seconds"],
         )
         if verdict(report.findings) == "ok" or time.monotonic() + _PAUSE_SECONDS > last_start:
             return report, attempts
@@ -286,6 +341,8 @@ def _shape_answer(answer: Answer) -> t.Dict[str, t.Any]:
         "server": answer.server,
         "location": answer.location,
         "error": answer.error,
+        "held_seconds": None if answer.held is None else round(answer.held, 1),
+        "pings": answer.pings,
     }
 
 
@@ -299,13 +356,16 @@ def main() -> None:
         report, attempts = probe_until_ok(module.params)
     except (AddressError, LayoutError) as exc:
         module.fail_json(msg=f"{exc} Nothing was asked.")
+    more = [Finding(**entry) for entry in module.params["more_findings"]]
+    findings = list(dict.fromkeys([*report.findings, *more]))
+    report = dataclasses.replace(report, findings=sorted(findings, key=lambda found: found.severity))
     result = shape(report, attempts)
     errors = [finding.sentence() for finding in report.findings if finding.severity == "error"]
     for finding in report.findings:
         if finding.severity == "warning":
             module.warn(finding.sentence())
     if errors and module.params["fail_on_fault"]:
-        module.fail_json(msg=f"The live channel of {result['url']} does not work. {' '.join(errors)}", **result)
+        module.fail_json(msg="\n".join([f"The live channel of {result['url']} does not work.", *errors]), **result)
     module.exit_json(**result)
 
 

@@ -63,8 +63,8 @@ def page(status: int, **headers: str) -> Behaviour:
     return reply(status, f"<html><body>{status}</body></html>", "text/html", **headers)
 
 
-def refusal(status: int = 401, message: str = "Invalid claim") -> Behaviour:
-    return reply(status, json.dumps({"message": message, "errorModel": {"message": message}}))
+def refusal(status: int = 401, message: str = "Invalid claim", **headers: str) -> Behaviour:
+    return reply(status, json.dumps({"message": message, "errorModel": {"message": message}}), **headers)
 
 
 def upgrade(
@@ -131,11 +131,21 @@ def either(with_upgrade: Behaviour, without: Behaviour) -> Behaviour:
     return lambda connection, request: (with_upgrade if request.upgrade else without)(connection, request)
 
 
+def alive(ahead: float = 0) -> Behaviour:
+    """The server's own time, whose clock may be wrong."""
+
+    def behave(connection: socket.socket, request: Request) -> None:
+        now = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=ahead)
+        reply(200, json.dumps(now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")))(connection, request)
+
+    return behave
+
+
 def healthy(version: str = "1.37.2", base_path: str = "") -> dict[str, Behaviour]:
     """The behaviours of a right set-up; paths that are missing answer 404 with a page."""
     lost = page(404, **{name.replace("-", "_"): value for name, value in GUARD.items()})
     return {
-        f"{base_path}/alive": reply(200, '"2026-01-01T00:00:00.000000Z"'),
+        f"{base_path}/alive": alive(),
         f"{base_path}/api/version": reply(200, json.dumps(version)),
         base_path + HUB: either(refusal(), lost),
         base_path + ANONYMOUS: either(upgrade(), lost),

@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import typing as t
 
 import pytest
 
 from ansible_collections.vaultwire.stack.plugins.module_utils import _diagnosis
-from ansible_collections.vaultwire.stack.plugins.module_utils._diagnosis import Answer, Observation, diagnose, verdict
+from ansible_collections.vaultwire.stack.plugins.module_utils._diagnosis import (
+    Answer,
+    Certificate,
+    Observation,
+    diagnose,
+    verdict,
+)
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import parse_version, plan_layout
 
 ALIVE = Answer(200, body="json")
@@ -107,6 +114,33 @@ PAIRS: list[tuple[str, dict[str, t.Any], list[str]]] = [
     ("1.30.5", {"hub": SECOND_PORT}, ["VW-L02"]),
     ("1.37.2", {"version_expected": "1.30.5"}, ["VW-V02"]),
     ("", {}, ["VW-V01"]),
+    # A limit in front, a CDN's own rule, and the server's own limit.
+    ("1.37.2", {"hub": Answer(429, body="html")}, ["VW-D05"]),
+    ("1.37.2", {"hub_session": Answer(414, body="html")}, ["VW-D05"]),
+    ("1.37.2", {"hub": Answer(429, body="json", app=True)}, ["VW-D01"]),
+    ("1.37.2", {"hub": Answer(502, body="html", server="cloudflare")}, ["VW-B21"]),
+    ("1.37.2", {"hub": Answer(521, body="html", server="cloudflare")}, ["VW-B21"]),
+    ("1.37.2", {"hub": Answer(521, body="html")}, ["VW-X00"]),
+    # What an answer tells besides its status.
+    ("1.37.2", {"anonymous_hub": dataclasses.replace(LIVE, guarded=frozenset({"x-frame-options"}))}, ["VW-B20"]),
+    ("1.30.5", {"hub": dataclasses.replace(REFUSED, guarded=frozenset({"x-frame-options"}))}, []),
+    ("1.37.2", {"base_path": "/a", "hub": dataclasses.replace(REFUSED, guarded=GUARDED.guarded)}, []),
+    ("1.37.2", {"hub": dataclasses.replace(REFUSED, guarded=GUARDED.guarded, own_policy=True)}, []),
+    ("1.37.2", {"alive": dataclasses.replace(ALIVE, certificate=Certificate(90, 13))}, ["VW-B33"]),
+    ("1.37.2", {"alive": dataclasses.replace(ALIVE, certificate=Certificate(90, 15))}, []),
+    ("1.37.2", {"alive": dataclasses.replace(ALIVE, certificate=Certificate(6, 3))}, []),
+    ("1.37.2", {"alive": dataclasses.replace(ALIVE, certificate=Certificate(6, 1))}, ["VW-B33"]),
+    ("1.37.2", {"alive": dataclasses.replace(ALIVE, skew=-16.0)}, ["VW-C06"]),
+    ("1.37.2", {"alive": dataclasses.replace(ALIVE, skew=14.0)}, []),
+    ("1.37.2", {"anonymous_hub": dataclasses.replace(LIVE, held=30.0, pings=1, cut=True)}, ["VW-C07"]),
+    ("1.37.2", {"anonymous_hub": dataclasses.replace(LIVE, held=65.0, pings=4)}, []),
+    ("1.37.2", {"anonymous_hub": dataclasses.replace(LIVE, held=65.0, pings=2)}, ["VW-C08"]),
+    ("1.37.2", {"url": "http://vault.example.com", "secure": False}, ["VW-C18"]),
+    ("1.37.2", {"url": "http://192.0.2.1:8080", "secure": False}, []),
+    # Faults in layers.
+    ("1.37.2", {"hub": DEAD, "alive": dataclasses.replace(ALIVE, skew=99.0)}, ["VW-A01", "VW-C06"]),
+    ("1.37.2", {"hub": GATE, "anonymous_hub": CUT, "version_expected": "1.30.5"}, ["VW-B22", "VW-B02", "VW-V02"]),
+    ("1.37.2", {"hub": DEAD, "anonymous_hub": Answer(418, body="other")}, ["VW-A01", "VW-X00"]),
     ("1.37.2", {"hub": Answer(418, body="other")}, ["VW-X00"]),
     ("1.37.2", {"hub": LIVE}, ["VW-X00"]),
     ("1.28.1", {"hub": LOST}, ["VW-X00"]),
@@ -201,5 +235,5 @@ def test_every_text_is_complete(name: str) -> None:
 
 def test_every_text_is_used_by_a_rule() -> None:
     used = {rule.text for rules in _diagnosis._RULES.values() for rule in rules} - {""}
-    used |= set(_diagnosis._FAULT_TEXTS.values()) | {"L02", "L03", "V01", "V02", "X00"}
+    used |= set(_diagnosis._FAULT_TEXTS.values()) | {"L02", "L03", "V01", "V02", "X00"} | set(_diagnosis._TRAITS)
     assert used == set(_diagnosis._TEXTS)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _diagnosis
+from ansible_collections.vaultwire.stack.plugins.module_utils import _diagnosis, _host_findings
 from ansible_collections.vaultwire.stack.plugins.modules import hub_probe, live_update
 from tools import make_diagnosis
 
@@ -29,6 +29,7 @@ VARIABLE = re.compile(rf"\b(?:{'|'.join(ROLES)})_[a-z0-9_]+\b")
 DEFAULT = re.compile(r"^(?:# )?([a-z][a-z0-9_]*):", re.MULTILINE)
 TEST = re.compile(r"\btest_[a-z0-9_]+\b(?!\.py)")
 CODE = re.compile(r"\bVW-[A-Z][0-9]{2}\b")
+CODES = {entry.code for texts in (_diagnosis._TEXTS, _host_findings.TEXTS) for entry in texts.values()}
 
 #: The user's own copy of the example, which the README tells how to make.
 OF_THE_USER = "inventories/mine"
@@ -75,7 +76,7 @@ def test_an_outdated_table_is_noticed(
 def test_the_table_has_every_text_once() -> None:
     """One row for each, and nothing that breaks the table."""
     rows = [line for line in make_diagnosis.page().splitlines() if line.startswith("| VW-")]
-    assert len(rows) == len(_diagnosis._TEXTS)
+    assert len(rows) == len(_diagnosis._TEXTS) + len(_host_findings.TEXTS)
     assert all(len(re.split(r"(?<!\\)\|", row)) == 7 for row in rows)
     assert not [row for row in rows if "{" in row]
 
@@ -114,14 +115,12 @@ def test_tests_that_are_named_exist(document: Path) -> None:
 @in_every_document
 def test_codes_that_are_named_exist(document: Path) -> None:
     """In the texts of the diagnosis."""
-    assert set(CODE.findall(text_of(document))) <= {entry.code for entry in _diagnosis._TEXTS.values()}
+    assert set(CODE.findall(text_of(document))) <= CODES
 
 
 def test_every_code_is_in_the_table() -> None:
     """Whoever looks for one finds it."""
-    assert set(CODE.findall(text_of(ROOT / "docs" / "diagnosis.md"))) == {
-        entry.code for entry in _diagnosis._TEXTS.values()
-    }
+    assert set(CODE.findall(text_of(ROOT / "docs" / "diagnosis.md"))) == CODES
 
 
 def test_the_sample_report_has_the_keys_of_the_modules() -> None:

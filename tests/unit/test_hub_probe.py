@@ -22,6 +22,7 @@ from fake_vault import (
     Behaviour,
     FakeVault,
     Request,
+    alive,
     drip,
     drop,
     either,
@@ -36,7 +37,7 @@ from fake_vault import (
     upgrade,
 )
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _http, _hub
+from ansible_collections.vaultwire.stack.plugins.module_utils import _diagnosis, _http, _hub
 from ansible_collections.vaultwire.stack.plugins.modules import hub_probe
 
 TOKEN = "header.pay+load/with=signs.signature"
@@ -156,6 +157,8 @@ FAULTS: list[tuple[str, dict[str, Behaviour], list[str], str]] = [
     ("garbage frames", {ANONYMOUS: upgrade(then=b"\x82\xff" + b"x" * 20)}, ["VW-W02"], "handshake never came"),
     ("dropped", {HUB: drop}, ["VW-T08"], "ended without any answer"),
     ("not HTTP", {HUB: raw(b"SSH-2.0-OpenSSH_9.2\r\n")}, ["VW-T12"], "not HTTP/1.1"),
+    ("limit in front", {HUB: page(429)}, ["VW-D05"], "refuses the request"),
+    ("stale rule of a CDN", {HUB: page(521, Server="cloudflare")}, ["VW-B21"], "at the CDN"),
     ("unknown", {HUB: reply(418, "teapot", "text/plain", Server="kettle")}, ["VW-X00"], "beginning 'teapot'"),
 ]
 
@@ -174,6 +177,53 @@ def test_each_fault_on_the_wire_gets_its_code(
     for code in expected:
         assert code in result["msg"]
     assert words in result["msg"]
+
+
+def quiet(pings: int, last: float) -> Behaviour:
+    """A hub that sends its pings at once, and ends the socket after so many seconds of silence."""
+
+    def behave(connection: socket.socket, request: Request) -> None:
+        upgrade(HANDSHAKE + PING * pings, hold=last)(connection, request)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("routes", "code"),
+    [
+        ({"/alive": alive(ahead=60)}, "VW-C06"),
+        ({"/alive": alive(ahead=-60)}, "VW-C06"),
+        ({HUB: refusal(X_Frame_Options="DENY")}, "VW-B20"),
+        ({HUB: refusal(429)}, "VW-D01"),
+    ],
+)
+def test_what_an_answer_tells_besides_its_status_is_a_warning(routes: dict[str, Behaviour], code: str) -> None:
+    result = ask({**healthy(), **routes})
+    assert codes(result) == [code] and result["verdict"] == "ok"
+
+
+def test_a_public_name_without_tls_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeVault(healthy()) as vault:
+        result = probe("http://vault.example.com", connect_to=f"127.0.0.1:{vault.port}")
+    assert codes(result) == ["VW-C18"] and result["verdict"] == "ok"
+
+
+def test_a_certificate_that_is_not_renewed_in_time_is_a_warning(authority: Authority) -> None:
+    with FakeVault(healthy(), authority.server("127.0.0.1", days=(-80, 10))) as vault:
+        result = probe(vault, ca_content=authority.pem)
+    assert codes(result) == ["VW-B33"] and "expires in 9 days" in result["diagnosis"][0]["symptom"]
+
+
+@pytest.mark.parametrize(("pings", "last", "codes_of"), [(0, 0.2, ["VW-C07"]), (0, 5.0, ["VW-C08"]), (3, 5.0, [])])
+def test_a_socket_that_is_kept_open_shows_cuts_and_lost_pings(
+    pings: int, last: float, codes_of: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a server that pings four times as often, so that the test need not wait."""
+    monkeypatch.setattr(_diagnosis, "PING_SECONDS", 0.25)
+    result = ask({**healthy(), ANONYMOUS: quiet(pings, last)}, idle_seconds=1)
+    assert codes(result) == codes_of
+    assert result["anonymous_hub"]["pings"] == pings
+    assert (result["anonymous_hub"]["held_seconds"] >= 1) is (last > 1)
 
 
 def test_every_answer_dead_is_one_finding() -> None:
@@ -378,6 +428,53 @@ def test_a_plain_http_server_is_recognised_by_its_answer() -> None:
         threading.Thread(target=serve, daemon=True).start()
         result = probe(f"https://127.0.0.1:{server.getsockname()[1]}")
     assert codes(result) == ["VW-T06"]
+
+
+@pytest.mark.parametrize(
+    ("alert", "code"), [(120, "VW-B16"), (40, "VW-T11")], ids=["no HTTP/1.1 among the protocols", "nothing in common"]
+)
+def test_a_tls_greeting_that_is_refused(alert: int, code: str) -> None:
+    """As a server does it that offers HTTP/2 only, or no cipher that the other side knows."""
+    with FakeVault({}) as vault:
+        vault._serve = refuse_tls(alert)
+        assert codes(probe(vault.url.replace("http:", "https:"))) == [code]
+
+
+def refuse_tls(alert: int) -> t.Callable[[socket.socket], None]:
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"\x15\x03\x03\x00\x02\x02" + bytes([alert]))
+
+    return serve
+
+
+def test_an_address_without_a_route() -> None:
+    """The kernel refuses to connect to everybody at once, so that nothing is sent."""
+    assert codes(probe("https://vault.example.com", connect_to="255.255.255.255")) == ["VW-T10"]
+
+
+@pytest.mark.parametrize(
+    ("version", "layout", "hub", "code", "severity"),
+    [
+        ("1.30.5", "auto", raw(b"HTTP/1.1 401 Unauthorized\r\n\r\n"), "VW-L02", "warning"),
+        ("1.30.5", "legacy", refusal(), "VW-L03", "error"),
+        ("", "auto", refusal(), "VW-V01", "warning"),
+    ],
+)
+def test_layout_and_version_as_they_are_seen(
+    version: str, layout: str, hub: Behaviour, code: str, severity: str
+) -> None:
+    result = ask({**healthy(version), HUB: either(hub, page(404))}, layout=layout)
+    assert [(found["code"], found["severity"]) for found in result["diagnosis"]] == [(code, severity)]
+
+
+def test_findings_from_elsewhere_are_judged_with_its_own() -> None:
+    more = {"code": "VW-E01", "severity": "error", "symptom": "S.", "cause": "C.", "fix": "F."}
+    mild = {**more, "code": "VW-D06", "severity": "warning"}
+    result = ask({**healthy(), "/alive": alive(60)}, more_findings=[mild, more, more])
+    assert codes(result) == ["VW-E01", "VW-C06", "VW-D06"]
+    assert result["failed"] and result["msg"].splitlines()[1] == "VW-E01: S. C. F."
 
 
 def test_https_where_http_is_expected() -> None:
