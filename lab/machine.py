@@ -20,6 +20,7 @@ PROGRAMS = {
     "iptables": "iptables",
     "ip": "iproute2",
     "dpkg-deb": "dpkg",
+    "chromium": "chromium",
 }
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # Every host takes seven; the usual limit of 128 ends at 18 hosts, with errors that name something else.

@@ -1,0 +1,82 @@
+# Copyright: vaultwire contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The action proof_report: everything happens on the controller, and nothing is asked of a host."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import typing as t
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.vaultwire.stack.plugins.module_utils import _files
+from ansible_collections.vaultwire.stack.plugins.plugin_utils import _report
+
+ARGUMENTS: t.Dict[str, t.Any] = {
+    "proof": {"type": "dict"},
+    "kept_in": {"type": "str"},
+    "directory": {"type": "str"},
+}
+#: datetime.UTC, which is newer than Python 3.8.
+UTC = datetime.timezone(datetime.timedelta())
+
+
+class ActionModule(ActionBase):
+    """Keeps the proof of one host, or writes the report of all."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: t.Any = None, task_vars: t.Optional[t.Dict[str, t.Any]] = None) -> t.Dict[str, t.Any]:
+        """Run the action."""
+        result: t.Dict[str, t.Any] = super().run(tmp, task_vars)
+        _, arguments = self.validate_argument_spec(
+            ARGUMENTS,
+            mutually_exclusive=[("proof", "directory")],
+            required_one_of=[("proof", "directory")],
+            required_together=[("directory", "kept_in")],
+        )
+        result["changed"] = False
+        if arguments["proof"] is not None:
+            return {**result, "proof": arguments["proof"]}
+        if self._task.check_mode:
+            return {**result, "skipped": True, "msg": "No report is written in check mode."}
+        task_vars = task_vars or {}
+        proofs = {
+            str(host): _kept(task_vars["hostvars"], host, arguments["kept_in"])
+            for host in task_vars["ansible_play_hosts_all"]
+        }
+        now = datetime.datetime.now(UTC)
+        report = _report.shape(proofs, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        page = _report.render(report, os.path.dirname(self._find_needle("templates", "report.html.j2")))
+        try:
+            folder = _new_folder(arguments["directory"], now.strftime("%Y%m%dT%H%M%SZ"))
+            for name, text in (("report.json", json.dumps(report, indent=2) + "\n"), ("report.html", page)):
+                path = os.path.join(folder, name)
+                _files.write_file(_files.Wanted(path, text.encode(), 0o644, os.getuid(), os.getgid()))
+        except OSError as exc:
+            return {**result, "failed": True, "msg": f"The report could not be written: {exc}."}
+        return {**result, "directory": folder, "summary": report["summary"]}
+
+
+def _kept(hostvars: t.Any, host: str, name: str) -> t.Optional[t.Dict[str, t.Any]]:
+    """What the role registered on a host. Raw, so that no text of a host can ever be taken for a template."""
+    kept = hostvars.raw_get(host).get(name)
+    proof = kept.get("proof") if isinstance(kept, dict) else None
+    # Plain data: values carry the controller's own notes about where they come from.
+    return dict(json.loads(json.dumps(proof, default=str))) if isinstance(proof, dict) and proof else None
+
+
+def _new_folder(parent: str, name: str) -> str:
+    """A folder that was not there before, also when two runs end in the same second."""
+    parent = os.path.abspath(os.path.expanduser(parent))
+    os.makedirs(parent, exist_ok=True)
+    for number in range(1, 1000):
+        path = os.path.join(parent, name if number == 1 else f"{name}-{number}")
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            continue
+        return path
+    raise FileExistsError(f"{parent} holds too many reports of this second")
