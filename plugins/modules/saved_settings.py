@@ -34,13 +34,13 @@ options:
     description: The admin token that is to count; left out, there is to be none.
     type: str
   uid:
-    description: Number of the user that the server runs as.
+    description:
+      - Number of the user that the server runs as.
+      - Left out, it is not asked whether that user may read the file.
     type: int
-    required: true
   gid:
-    description: Number of the group that the server runs as.
+    description: Number of the group that the server runs as. Goes with O(uid).
     type: int
-    required: true
 attributes:
   check_mode:
     support: full
@@ -89,12 +89,12 @@ ARGUMENTS: t.Dict[str, t.Any] = {
     "environment_names": {"type": "list", "elements": "str", "default": []},
     "domain": {"type": "str", "required": True},
     "admin_token": {"type": "str", "no_log": True},
-    "uid": {"type": "int", "required": True},
-    "gid": {"type": "int", "required": True},
+    "uid": {"type": "int"},
+    "gid": {"type": "int"},
 }
 
 
-def read_saved(path: str, uid: int, gid: int) -> t.Optional[bytes]:
+def read_saved(path: str, uid: t.Optional[int], gid: t.Optional[int]) -> t.Optional[bytes]:
     """The file as the server's user sees it, None where there is none. Raises OSError with what is in the way."""
     if not os.path.lexists(path):
         return None
@@ -106,14 +106,14 @@ def read_saved(path: str, uid: int, gid: int) -> t.Optional[bytes]:
             readable = stat.S_IRGRP
         else:
             readable = stat.S_IROTH
-        if not status.st_mode & readable:
+        if uid is not None and not status.st_mode & readable:
             raise PermissionError(f"user {uid}, as whom the server runs, may not read it")
         return stream.read()
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=ARGUMENTS, required_together=[("uid", "gid")], supports_check_mode=True)
     params = module.params
     path = os.path.join(params["directory"], "config.json")
     try:

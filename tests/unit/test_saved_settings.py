@@ -116,6 +116,14 @@ def test_a_file_that_the_server_may_not_read_is_a_problem(tmp_path: Path) -> Non
     assert "may not read it" in look(tmp_path, uid=os.getuid() + 1, gid=os.getgid() + 1)["problems"][0]
 
 
+def test_who_may_read_it_is_not_asked_without_a_user(tmp_path: Path) -> None:
+    """An upgrade gives the data another owner; what the file says still counts."""
+    save(tmp_path, {}).chmod(0)
+    assert look(tmp_path, uid=None, gid=None)["problems"] == []
+    save(tmp_path, {"domain": "https://old.example.com"})
+    assert "DOMAIN" in look(tmp_path, uid=None, gid=None)["problems"][0]
+
+
 @pytest.mark.parametrize("kind", ["folder", "link"])
 def test_what_is_no_file_is_a_problem(tmp_path: Path, kind: str) -> None:
     """A folder, and a link that points nowhere."""

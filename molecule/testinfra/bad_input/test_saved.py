@@ -48,6 +48,19 @@ def test_what_makes_another_server_is_refused(
     assert snapshot() == before
 
 
+def test_an_upgrade_refuses_it_as_well(
+    run_playbook: Playbook, save: Callable[[str], None], snapshot: Callable[[], str]
+) -> None:
+    """Before the old server is stopped."""
+    save("{")
+    before = snapshot()
+    done = run_playbook("upgrade")
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0
+    assert [word for word in (PATH, "no JSON", "sign-ups", "Nothing has been changed") if word not in said] == []
+    assert snapshot() == before
+
+
 def test_other_settings_are_named(run_playbook: Playbook, save: Callable[[str], None]) -> None:
     """The run goes on."""
     save('{"log_level": "warn", "domain": "https://vault.example.com", "invitation_org_name": "x"}')
