@@ -157,6 +157,15 @@ def test_what_cannot_work_is_refused(host: Host, run_playbook: Playbook, setting
     assert host.file(SETTINGS).content_string == before
 
 
+def test_a_deployment_with_such_a_watch_is_refused_as_a_whole(run_playbook: Playbook) -> None:
+    """The watch comes last in site.yml, its checks first."""
+    settings = {"notifications_watch_enabled": True, "notifications_watch_schedule": "now and then"}
+    done = run_playbook("site", vaultwarden_environment={"INVITATION_ORG_NAME": "changed"}, **settings)
+    assert done.returncode != 0
+    assert 'schedule is "now and then"' in done.stdout.replace("\\", "")
+    assert "changed=0" in done.stdout
+
+
 def test_a_watch_is_removed_without_a_trace(host: Host, run_playbook: Playbook) -> None:
     """Switched off, it takes timer, program, password and metrics with it; a second run has nothing to do."""
     done: subprocess.CompletedProcess[str] = run_playbook(WATCH, notifications_watch_enabled=False)
