@@ -211,6 +211,9 @@ def test_no_token_in_any_log_of_the_proxy(host: Host, vault: Vault, account: Acc
 
 
 def test_the_diagnosis_has_nothing_to_say(vault: Vault) -> None:
-    """No false alarm, not even a warning, whatever the proxy, the layout and the path."""
-    probe = run_vault_module(vault, "hub_probe", fail_on_fault=False)
+    """No false alarm, not even a warning, whatever the proxy, the layout and the path.
+
+    It waits for the server that the test before has stopped.
+    """
+    probe = run_vault_module(vault, "hub_probe", fail_on_fault=False, wait=30)
     assert (probe["verdict"], probe["diagnosis"]) == ("ok", []), probe
