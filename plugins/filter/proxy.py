@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _footprint, _proxy
+from ansible_collections.vaultwire.stack.plugins.module_utils import _footprint, _proxy, _render
 
 
 def proxy_check(provider: str) -> t.List[str]:
@@ -35,6 +35,9 @@ class FilterModule:
             "port_problems": _proxy.port_problems,
             "proxy_check": proxy_check,
             "proxy_folders": proxy_folders,
+            "render_plan": _render.render_plan,
+            "render_problems": _render.render_problems,
+            "render_products": _render.render_products,
             "split_problems": _proxy.split_problems,
             "traefik_site": _proxy.traefik_site,
             "traefik_static": _proxy.traefik_static,

@@ -273,8 +273,8 @@ def providers() -> list[str]:
 
 
 def table() -> dict[str, dict[str, str]]:
-    """The table of docs/proxies.md: row -> provider -> cell."""
-    text = (ROOT / "docs" / "proxies.md").read_text(encoding="utf-8")
+    """The first table of docs/proxies.md: row -> provider -> cell. A later one is on proxies of others."""
+    text = (ROOT / "docs" / "proxies.md").read_text(encoding="utf-8").partition("\n## ")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     return {row[0]: dict(zip(rows[0][1:], row[1:], strict=True)) for row in rows[2:]}
 

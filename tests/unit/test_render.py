@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files for proxies that others run: their grammar, their routes, what they refuse, and nginx on the wire."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+import yaml
+from fake_module import run_module
+from fake_server import StandIn, free_port
+
+from ansible_collections.vaultwire.stack.plugins.module_utils import _render
+from ansible_collections.vaultwire.stack.plugins.modules import hub_probe
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(ROOT / "roles" / "reverse_proxy" / "templates"),
+    trim_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
+NGINX = "/usr/sbin/nginx"
+SERVER, HUB = "192.0.2.1:8080", "192.0.2.1:8081"
+every = pytest.mark.parametrize("base", ["", "/vault"])
+layouts = pytest.mark.parametrize("layout", ["legacy", "single_port"])
+
+
+def settings(layout: str = "single_port", base: str = "", **changes: Any) -> dict[str, Any]:
+    hub = [{"match": "exact", "path": f"{base}/notifications/hub", "upstream": HUB}] if layout == "legacy" else []
+    return {
+        "domain": f"https://vault.example.com{base}",
+        "routes": [*hub, {"match": "prefix", "path": f"{base}/", "upstream": SERVER}],
+        "site": "vaultwarden",
+        "max_body": "525M",
+        "read_timeout": 90,
+        "admin_networks": [],
+        "admin_pattern": "^/+admin(/|$)",
+        **changes,
+    }
+
+
+def text(product: str, **chosen: Any) -> str:
+    plan = _render.render_plan(settings(**chosen), product)
+    return TEMPLATES.get_template(f"render/{product}.j2").render(plan=plan)
+
+
+def nginx_config(product: str, folder: Path, rendered: str, port: int) -> Path:
+    """The text in a whole configuration, as the product itself would include it."""
+    if product == "npm":
+        rendered = f"server {{\nlisten 127.0.0.1:{port};\n{rendered}\n}}"
+    rendered = re.sub(r"listen 443 ssl;\s+listen \[::\]:443 ssl;", f"listen 127.0.0.1:{port};", rendered)
+    rendered = rendered.replace("include /config/nginx/ssl.conf;", "")
+    temporary = "".join(
+        f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    path = folder / "nginx.conf"
+    path.write_text(
+        f"daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log {folder}/error.log;\nevents {{}}\n"
+        f"http {{\naccess_log {folder}/access.log;\n{temporary}{rendered}\n}}\n"
+    )
+    return path
+
+
+@every
+@layouts
+@pytest.mark.parametrize("product", sorted(_render.PRODUCTS))
+def test_each_file_says_what_it_is(product: str, layout: str, base: str) -> None:
+    rendered = text(product, layout=layout, base=base)
+    assert f"playbooks/verify.yml -e notifications_check_url=https://vault.example.com{base}\n" in rendered
+    assert (HUB in rendered) == (layout == "legacy")
+
+
+@every
+@layouts
+def test_the_tunnel_sends_each_path_where_it_belongs(layout: str, base: str) -> None:
+    rules = yaml.safe_load(text("cloudflared", layout=layout, base=base))["ingress"]
+
+    def service(path: str) -> str:
+        return next(rule["service"] for rule in rules if re.search(rule.get("path", ""), path))
+
+    assert service(f"{base}/notifications/hub") == f"http://{HUB if layout == 'legacy' else SERVER}"
+    for path in ("/notifications/hub/negotiate", "/notifications/anonymous-hub", "/api/sync", "/"):
+        assert service(base + path) == f"http://{SERVER}"
+    assert "path" not in rules[-1]
+    assert rules[-1]["service"] == "http_status:404"
+    assert service("/elsewhere") == ("http_status:404" if base else f"http://{SERVER}")
+
+
+@every
+def test_nginx_proxy_manager_leaves_its_own_location_out(base: str) -> None:
+    """It does where its text has one for everything, which it finds by this pattern."""
+    assert re.search(r"^(?:.*;)?\s*?location\s*?/\s*?{", text("npm", base=base), re.MULTILINE | re.IGNORECASE)
+
+
+@every
+@layouts
+@pytest.mark.parametrize("product", ["npm", "swag"])
+def test_nginx_takes_the_file(product: str, layout: str, base: str, tmp_path: Path) -> None:
+    rendered = text(product, layout=layout, base=base, admin_networks=["192.0.2.0/24"])
+    config = nginx_config(product, tmp_path, rendered, free_port())
+    done = subprocess.run([NGINX, "-t", "-c", str(config)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert rendered.count("proxy_set_header Upgrade $http_upgrade;") == rendered.count("proxy_pass ")
+
+
+def findings(product: str, layout: str, folder: Path, broken: bool) -> list[str]:
+    version = "1.28.1" if layout == "legacy" else "1.30.5"
+    (folder / "data").mkdir()
+    port = free_port()
+    with StandIn(folder / "data", version) as server:
+        rendered = text(product, layout=layout).replace(HUB, f"127.0.0.1:{server.hub_port}")
+        rendered = rendered.replace(SERVER, f"127.0.0.1:{server.port}")
+        if broken:
+            rendered = re.sub(r".*proxy_set_header (Upgrade|Connection) .*\n", "", rendered)
+        proxy = subprocess.Popen([NGINX, "-c", str(nginx_config(product, folder, rendered, port))])
+        try:
+            end = time.monotonic() + 10
+            while time.monotonic() < end:
+                try:
+                    socket.create_connection(("127.0.0.1", port), 1).close()
+                    break
+                except OSError:
+                    time.sleep(0.05)
+            result = run_module(hub_probe.main, url=f"http://127.0.0.1:{port}", timeout=5, version=version)
+        finally:
+            proxy.terminate()
+            proxy.wait(10)
+    log = (folder / "access.log").read_text()
+    assert "/alive" in log
+    assert "/notifications/" not in log, "its query holds the token"
+    return [finding["code"] for finding in result["diagnosis"]]
+
+
+@layouts
+@pytest.mark.parametrize("product", ["npm", "swag"])
+def test_the_live_channel_goes_through_and_a_broken_twin_is_found(product: str, layout: str, tmp_path: Path) -> None:
+    (tmp_path / "ours").mkdir()
+    (tmp_path / "twin").mkdir()
+    ours = findings(product, layout, tmp_path / "ours", broken=False)
+    twin = findings(product, layout, tmp_path / "twin", broken=True)
+    assert ours == []
+    assert twin != []
+
+
+def test_what_a_product_cannot_do_is_refused() -> None:
+    assert "Access" in _render.render_problems(settings(admin_networks=["192.0.2.0/24"]), ["cloudflared"])[0]
+    loopback = settings(routes=[{"match": "prefix", "path": "/", "upstream": "127.0.0.1:8080"}])
+    assert "container itself" in _render.render_problems(loopback, ["swag"])[0]
+    assert _render.render_problems(loopback, ["cloudflared"]) == []
+    assert "'squid'" in _render.render_problems(settings(), ["squid"])[0]
+    assert _render.render_problems(settings(), [])
+
+
+@pytest.mark.parametrize("path", ["/;}", "/a b", "/a\nb", "//", '/"', "/$host", "/{{ x }}"])
+def test_a_path_that_would_be_read_as_configuration_is_refused(path: str) -> None:
+    hostile = settings(routes=[{"match": "prefix", "path": path, "upstream": SERVER}])
+    assert "single slashes" in _render.render_problems(hostile, ["npm"])[0]
+
+
+def test_products_are_one_a_list_or_all() -> None:
+    assert _render.render_products("all") == ["cloudflared", "npm", "swag"]
+    assert _render.render_products("swag, npm") == _render.render_products(["npm", "swag", "npm"]) == ["npm", "swag"]
+
+
+def play(folder: Path, *arguments: str) -> str:
+    inventory = folder / "hosts.yml"
+    host = {"vaultwarden_domain": "https://vault.example.com", "vaultwarden_bind_address": "192.0.2.1"}
+    inventory.write_text(yaml.safe_dump({"vaultwarden": {"hosts": {"vault-1": host}}}))
+    done = subprocess.run(
+        ["ansible-playbook", "-i", inventory, "playbooks/render.yml", "-e", f"render_dir={folder}/out", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def test_the_playbook_writes_once_and_refuses_before_it_writes(tmp_path: Path) -> None:
+    assert "Nothing has been written" in play(tmp_path, "-e", "render_for=squid")
+    assert "failed=0" in play(tmp_path, "--check", "--diff")
+    assert not (tmp_path / "out").exists()
+    first = play(tmp_path)
+    assert "failed=0" in first, first
+    for name, product in _render.PRODUCTS.items():
+        written = (tmp_path / "out" / name / product.file).read_text()
+        assert "192.0.2.1:" in written
+        assert "notifications_check_url=https://vault.example.com\n" in written
+    assert "changed=0" in play(tmp_path)
