@@ -64,6 +64,11 @@ def render_problems(settings: Settings, products: t.Sequence[str]) -> t.List[str
         for route in settings["routes"]
         if not _PATH.fullmatch(str(route["path"]))
     ]
+    if settings["trusted_hops"]:
+        problems.append(
+            "reverse_proxy_trusted_hops is set, and the files hand over the address of whoever connects. Empty it, "
+            "and name the hops in the product's own settings, such as set_real_ip_from."
+        )
     for name in products:
         if name not in PRODUCTS:
             problems.append(
