@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+import time
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -59,6 +60,8 @@ class Api:
         self._server = server
         self._store = server.store
         self._shapes = server.shapes
+        self._started = time.time()
+        self._changed: dict[str, float] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """The routes that this version has."""
@@ -74,6 +77,7 @@ class Api:
             web.post("/identity/connect/token", self.token),
             web.get("/api/sync", self.sync),
             web.get("/api/accounts/profile", self.profile),
+            web.get("/api/accounts/revision-date", self.revision_date),
             web.delete("/api/accounts", self.delete_account),
             web.post("/api/accounts/delete", self.delete_account),
             web.post("/api/ciphers", self.create_cipher),
@@ -91,6 +95,8 @@ class Api:
         ]
         if self._server.era.has("api_registration"):
             routes.append(web.post("/api/accounts/register", self.register))
+        if self._server.era.has("prelogin_by_password"):
+            routes.append(web.post("/identity/accounts/prelogin/password", self.prelogin))
         if self._server.era.has("two_step_registration"):
             routes.append(web.post("/identity/accounts/register/send-verification-email", self.send_verification))
             routes.append(web.post("/identity/accounts/register/finish", self.finish_registration))
@@ -276,6 +282,11 @@ class Api:
         """The user."""
         return answer_json(self._shapes.profile(self._session(request).user))
 
+    async def revision_date(self, request: web.Request) -> web.Response:
+        """When the user's vault last changed, in milliseconds; a start counts as a change, since it is not stored."""
+        changed = self._changed.get(self._session(request).user_id, self._started)
+        return answer_json(int(changed * 1000))
+
     async def sync(self, request: web.Request) -> web.Response:
         """All that the user has."""
         session = self._session(request)
@@ -294,6 +305,7 @@ class Api:
     # Items
 
     async def _tell(self, session: Session, kind: Event, item: str, *, cipher: bool = True) -> None:
+        self._changed[session.user_id] = time.time()
         payload: dict[str, Any] = {"Id": item, "UserId": session.user_id}
         if cipher:
             payload |= {"OrganizationId": None, "CollectionIds": None}

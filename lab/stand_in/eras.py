@@ -50,6 +50,7 @@ SINCE: dict[str, Version] = {
     "cipher_new_kinds": (1, 37, 0),
     "config_onboarding": (1, 37, 0),
     "nested_registration": (1, 37, 0),
+    "prelogin_by_password": (1, 37, 0),
     "prelogin_settings": (1, 37, 0),
     "sqlite_urls": (1, 37, 0),
     "trusted_proxies": (1, 37, 0),

@@ -6,6 +6,7 @@ Expected values are literal, apart from placeholders inside strings:
 =============  =====================================================================================
 ``<date>``     a date with a time, as the server writes it
 ``<jwt>``      three base64url parts
+``<millis>``   a number: milliseconds since 1970
 ``<text>``     any text that is not empty: wording carries no meaning
 ``<uuid N>``   an identifier; the same N is the same identifier throughout a section, other N others
 ``…``          at the end: whatever follows
@@ -27,6 +28,7 @@ PATTERNS = {
     "http port": r"\d+",
     "hub port": r"\d+",
 }
+MILLISECONDS = "<millis>"
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 PLACEHOLDER = re.compile(r"<(" + "|".join(PATTERNS) + r")>")
 
@@ -79,6 +81,9 @@ def differences(expected: Any, actual: Any, names: Names, where: str = "body") -
             yield f"{where}: {len(actual)} entries instead of {len(expected)}"
         for index, (wanted, found) in enumerate(zip(expected, actual, strict=False)):
             yield from differences(wanted, found, names, f"{where}[{index}]")
+    elif expected == MILLISECONDS and type(actual) is int:
+        if not 10**12 < actual < 10**13:
+            yield f"{where}: {actual} is no time in milliseconds"
     elif isinstance(expected, str) and isinstance(actual, str):
         if not _same_text(expected, actual, names):
             yield f"{where}: {actual!r} instead of {expected!r}"
