@@ -10,7 +10,7 @@ export ANSIBLE_FORCE_COLOR := 0
 export PY_COLORS := 0
 SCENARIO ?= single_port
 
-.PHONY: help setup venv lint unit molecule test demo demo-down bench clean
+.PHONY: help setup venv lint unit clients molecule test demo demo-down bench clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ lint: venv  ## yamllint, ansible-lint, ruff, mypy, documentation and package che
 
 unit: venv  ## unit and contract tests
 	@python3 tools/run_tests.py unit
+
+clients: venv  ## official clients, in Chromium and on the command line, see a change live; on loopback only
+	@python3 tools/run_tests.py clients
 
 molecule: setup  ## one scenario on lab hosts: make molecule SCENARIO=legacy
 	@python3 tools/run_tests.py molecule:$(SCENARIO)

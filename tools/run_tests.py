@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run parts of the test suite and end with one line that sums them all.
 
-Usage: run_tests.py PART...   where a part is lint, unit, molecule (all scenarios) or molecule:<scenario>
+Usage: run_tests.py PART...   where a part is lint, unit, clients, molecule (all scenarios) or molecule:<scenario>
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LINTERS = {
     "ruff format": ["ruff", "format", "--check", "."],
     "mypy plugins": ["mypy", "collections/ansible_collections/vaultwire/stack/plugins"],
     "mypy lab": ["mypy", "-p", "lab"],
-    "mypy tests": ["mypy", "tools", "tests/unit", "tests/contract", "molecule/testinfra"],
+    "mypy tests": ["mypy", "tools", "tests/unit", "tests/contract", "tests/browser", "molecule/testinfra"],
     "ansible-lint": ["ansible-lint", "--offline"],
     "module documentation": ["python3", "tools/check_docs.py"],
     "collection package": ["python3", "tools/check_package.py"],
@@ -92,6 +92,18 @@ def unit() -> Iterator[Outcome]:
     yield Outcome("unit", passed, max(failed, int(not good)))
 
 
+def clients() -> Iterator[Outcome]:
+    """Real clients, in a network namespace of their own."""
+    report = LOGS / "clients.xml"
+    report.unlink(missing_ok=True)
+    good = run("clients", ["python3", "-m", "tests.browser.run", f"--junitxml={report}"])
+    for line in (LOGS / "clients.log").read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("server: "):
+            say(f"clients: {line}")
+    passed, failed = junit(report)
+    yield Outcome("clients", passed, max(failed, int(not good)))
+
+
 def scenarios() -> list[str]:
     """All scenarios, by name."""
     return sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
@@ -118,10 +130,14 @@ def outcomes(parts: list[str]) -> Iterator[Outcome]:
             yield from lint()
         elif kind == "unit":
             yield from unit()
+        elif kind == "clients":
+            yield from clients()
         elif kind == "molecule":
             yield from (molecule(name) for name in ([scenario] if scenario else scenarios()))
         else:
-            raise SystemExit(f"{part} is not a part of the tests. Use lint, unit, molecule or molecule:<scenario>.")
+            raise SystemExit(
+                f"{part} is not a part of the tests. Use lint, unit, clients, molecule or molecule:<scenario>."
+            )
 
 
 def server_kind() -> str:
