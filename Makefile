@@ -34,7 +34,7 @@ molecule: setup  ## one scenario on lab hosts: make molecule SCENARIO=legacy
 	@python3 tools/run_tests.py molecule:$(SCENARIO)
 
 test: setup  ## everything; ends with one line that sums all parts
-	@python3 tools/run_tests.py lint unit molecule
+	@python3 tools/run_tests.py molecule unit lint
 
 demo: setup  ## deploy the old and the current layout on lab hosts, and prove both
 	@python3 tools/demo.py

@@ -2,6 +2,9 @@
 """Run parts of the test suite and end with one line that sums them all.
 
 Usage: run_tests.py PART...   where a part is lint, unit, clients, molecule (all scenarios) or molecule:<scenario>
+
+Parts mostly wait for hosts, so a few run side by side: as many as the environment's JOBS says, else one for each
+processor. They share nothing but the lab: every scenario has hosts of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +34,10 @@ LINTERS = {
     "module documentation": ["python3", "tools/check_docs.py"],
     "collection package": ["python3", "tools/check_package.py"],
 }
+
+
+# What takes minutes, by the time it takes.
+LONGEST = ("proxies", "rollback", "backup_restore", "faults", "upgrade", "split")
 
 
 class Outcome(NamedTuple):
@@ -58,9 +67,10 @@ def run(name: str, command: list[str], **environment: str) -> bool:
             env={**os.environ, **environment},
             check=False,
         ).returncode
-    say(f"{name}: {'ok' if code == 0 else 'FAILED'} ({time.monotonic() - begin:.0f} s)")
-    if code != 0:
-        print("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-80:]), flush=True)
+    verdict = f"{name}: {'ok' if code == 0 else 'FAILED'} ({time.monotonic() - begin:.0f} s)"
+    # In one piece, so that what runs beside it does not come in between.
+    end = log.read_text(encoding="utf-8", errors="replace").splitlines()[-80:] if code else []
+    say("\n".join([verdict, *end]))
     return code == 0
 
 
@@ -76,37 +86,39 @@ def junit(path: Path) -> tuple[int, int]:
     return (total - bad - skipped, bad) if total else (0, 1)
 
 
-def lint() -> Iterator[Outcome]:
+def linter(name: str) -> Outcome:
     """Each linter counts as one test."""
-    for name, command in LINTERS.items():
-        good = run(name, command)
-        yield Outcome(name, int(good), int(not good))
+    good = run(name, LINTERS[name])
+    return Outcome(name, int(good), int(not good))
 
 
-def unit() -> Iterator[Outcome]:
-    """Unit and contract tests."""
-    report = LOGS / "unit.xml"
+def tests(name: str, command: list[str]) -> Outcome:
+    """A run of pytest, which also leaves a report."""
+    report = LOGS / f"{name}.xml"
     report.unlink(missing_ok=True)
-    good = run("unit", ["python3", "-m", "pytest", "-q", f"--junitxml={report}"])
+    good = run(name, [*command, f"--junitxml={report}"])
     passed, failed = junit(report)
-    yield Outcome("unit", passed, max(failed, int(not good)))
+    return Outcome(name, passed, max(failed, int(not good)))
 
 
-def clients() -> Iterator[Outcome]:
+def unit() -> Outcome:
+    """Unit and contract tests."""
+    return tests("unit", ["python3", "-m", "pytest", "-q"])
+
+
+def clients() -> Outcome:
     """Real clients, in a network namespace of their own."""
-    report = LOGS / "clients.xml"
-    report.unlink(missing_ok=True)
-    good = run("clients", ["python3", "-m", "tests.browser.run", f"--junitxml={report}"])
+    outcome = tests("clients", ["python3", "-m", "tests.browser.run"])
     for line in (LOGS / "clients.log").read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("server: "):
             say(f"clients: {line}")
-    passed, failed = junit(report)
-    yield Outcome("clients", passed, max(failed, int(not good)))
+    return outcome
 
 
 def scenarios() -> list[str]:
-    """All scenarios, by name."""
-    return sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
+    """All scenarios, the longest first, so that none of them is left to run alone at the end."""
+    names = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
+    return sorted(names, key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
 
 
 def molecule(scenario: str) -> Outcome:
@@ -122,22 +134,30 @@ def molecule(scenario: str) -> Outcome:
     return Outcome(f"molecule:{scenario}", passed + int(good), max(failed, int(not good)))
 
 
-def outcomes(parts: list[str]) -> Iterator[Outcome]:
-    """Run the parts in order."""
+def jobs(parts: list[str]) -> Iterator[Callable[[], Outcome]]:
+    """What is to be run for the parts, in order."""
     for part in parts:
         kind, _, scenario = part.partition(":")
         if kind == "lint":
-            yield from lint()
+            yield from (partial(linter, name) for name in LINTERS)
         elif kind == "unit":
-            yield from unit()
+            yield unit
         elif kind == "clients":
-            yield from clients()
+            yield clients
         elif kind == "molecule":
-            yield from (molecule(name) for name in ([scenario] if scenario else scenarios()))
+            yield from (partial(molecule, name) for name in ([scenario] if scenario else scenarios()))
         else:
             raise SystemExit(
                 f"{part} is not a part of the tests. Use lint, unit, clients, molecule or molecule:<scenario>."
             )
+
+
+def at_once() -> int:
+    """How many parts run side by side."""
+    wanted = os.environ.get("JOBS", "")
+    if wanted and not (wanted.isascii() and wanted.isdigit() and int(wanted)):
+        raise SystemExit(f"JOBS={wanted} is not a number of parts to run side by side. Use 1 or more, or leave it out.")
+    return int(wanted or os.cpu_count() or 1)
 
 
 def server_kind() -> str:
@@ -151,7 +171,14 @@ def server_kind() -> str:
 def main() -> int:
     """Run the parts named on the command line."""
     LOGS.mkdir(parents=True, exist_ok=True)
-    done = list(outcomes(sys.argv[1:]))
+    wanted = list(jobs(sys.argv[1:]))
+    with ThreadPoolExecutor(max_workers=at_once()) as pool:
+        running = [pool.submit(part) for part in wanted]
+        try:
+            done = [job.result() for job in running]
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
     if any(outcome.name.startswith("molecule:") for outcome in done):
         real = server_kind() == "real"
         say("server: the real vaultwarden" if real else "server: the project's stand-in, not the real vaultwarden")

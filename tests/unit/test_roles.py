@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
@@ -92,3 +93,20 @@ def test_no_group_name_stands_in_a_role() -> None:
     """Roles know nothing of inventories."""
     for path in sources("roles/**/*.yml"):
         assert "groups[" not in path.read_text(encoding="utf-8"), path
+
+
+def test_no_two_scenarios_share_a_host() -> None:
+    """They run side by side, so a name or an address that two of them use would be taken from one by the other."""
+    used: dict[Any, str] = {}
+
+    def walk(group: dict[str, Any], scenario: str) -> None:
+        for name, settings in (group.get("hosts") or {}).items():
+            for mark in (name, settings["lab_number"]):
+                assert used.setdefault(mark, scenario) == scenario, f"{mark} is in {used[mark]} and in {scenario}"
+        for child in (group.get("children") or {}).values():
+            walk(child or {}, scenario)
+
+    for path in sources("molecule/*/inventory/hosts.yml"):
+        for group in DataLoader().load_from_file(str(path)).values():
+            walk(group, path.parent.parent.name)
+    assert used
