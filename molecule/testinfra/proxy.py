@@ -24,16 +24,35 @@ class Proxy(NamedTuple):
     closed: int = 502
     #: What the distribution's own configuration listens on besides.
     ports: frozenset[int] = frozenset({80})
+    #: Limits of its own besides the files of its processes: what shows them, and how many each client takes.
+    limits: tuple[tuple[str, str, int], ...] = ()
 
 
+#: What a running HAProxy says of itself.
+SHOW_INFO = (
+    "python3 -c \"import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/haproxy/admin.sock'); "
+    "s.sendall(b'show info\\n'); print(s.makefile().read())\""
+)
 PROXIES = {
-    "nginx": Proxy("nginx", ("/var/log/nginx",)),
+    "nginx": Proxy("nginx", ("/var/log/nginx",), limits=(("nginx -T 2>&1", r"^\s*worker_connections (\d+)", 2),)),
     "caddy": Proxy("caddy", ("/var/log/caddy",), journal=True),
-    "apache": Proxy("apache2", ("/var/log/apache2",), down=503, ports=frozenset({80, 443})),
-    "haproxy": Proxy("haproxy", (), journal=True, down=503),
-    "lighttpd": Proxy("lighttpd", ("/var/log/lighttpd",), down=503, closed=500),
+    "apache": Proxy(
+        "apache2", ("/var/log/apache2",), down=503, ports=frozenset({80, 443}),
+        limits=(
+            ("cat /etc/apache2/conf-enabled/*", r"^\s*MaxRequestWorkers (\d+)", 1),
+            ("systemctl show --property TasksMax apache2", r"TasksMax=(\d+)", 1),
+        ),
+    ),
+    "haproxy": Proxy("haproxy", (), journal=True, down=503, limits=((SHOW_INFO, r"^Maxconn: (\d+)", 1),)),
+    "lighttpd": Proxy(
+        "lighttpd", ("/var/log/lighttpd",), down=503, closed=500,
+        limits=(
+            ("lighttpd -p -f /etc/lighttpd/lighttpd.conf", r"server\.max-connections\s*=\s*(\d+)", 1),
+            ("lighttpd -p -f /etc/lighttpd/lighttpd.conf", r"server\.max-fds\s*=\s*(\d+)", 2),
+        ),
+    ),
     "traefik": Proxy("vaultwire-traefik", ("/var/log/vaultwire-traefik",), journal=True, redirect=301),
-}
+}  # fmt: skip
 
 
 def proxy_of(vault: Vault) -> Proxy:

@@ -83,6 +83,8 @@ _SHARED_FOLDERS = frozenset(
     )
 )  # fmt: skip
 _KERNEL_FOLDERS = ("/proc/", "/sys/", "/dev/")
+#: The fewest that make sense, and the most that the kernel grants by itself (fs.nr_open).
+_OPEN_FILES = (1024, 2**20)
 #: The highest number that engines take for a user or group.
 _HIGHEST_ID = 2**31 - 1
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
@@ -97,6 +99,7 @@ def find_problems(settings: Settings) -> t.List[str]:
         _check_image,
         _check_paths,
         _check_network,
+        _check_open_files,
         _check_identity,
         _check_header,
         _check_admin_token,
@@ -319,6 +322,15 @@ def _check_network(settings: Settings) -> t.Iterator[str]:
             yield str(exc)
     except DomainError:
         return  # said by _check_domain
+
+
+def _check_open_files(settings: Settings) -> t.Iterator[str]:
+    files, (fewest, most) = settings["open_files"], _OPEN_FILES
+    if isinstance(files, bool) or not re.fullmatch(r"[0-9]{1,9}", str(files)) or not fewest <= int(files) <= most:
+        yield (
+            f"vaultwarden_open_files is {files!r}. Give a number from {fewest} to {most}; every client's socket is one "
+            f"of them."
+        )
 
 
 def _check_identity(settings: Settings) -> t.Iterator[str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import uuid
@@ -57,6 +58,12 @@ def test_the_container_is_confined(host: Host, vault: Vault, container: dict[str
     assert fields["Gid"].split() == [str(vault.settings.get("vaultwarden_gid", 10080))] * 4
     assert int(fields["CapEff"], 16) == 0
     assert fields["NoNewPrivs"] == "1"
+
+
+def test_the_server_has_room_for_all_clients(host: Host, container: dict[str, Any]) -> None:
+    """As many files as the setting says, whatever the engine gives by itself."""
+    limits = host.file(f"/proc/{container['State']['Pid']}/limits").content_string
+    assert re.findall(r"Max open files +(\d+) +(\d+)", limits) == [("8192", "8192")]
 
 
 def test_the_container_cannot_write_outside_its_data(host: Host, vault: Vault) -> None:
@@ -177,6 +184,22 @@ def test_the_server_sees_the_peer_and_not_what_it_claims(host: Host, vault: Vaul
     peer = host.check_output("ip -4 route show default dev eth0 || true") or vault.address
     assert claimed not in log
     assert peer.rpartition(".")[0].split()[-1] in log
+
+
+def test_the_proxy_has_room_for_all_clients(host: Host, vault: Vault) -> None:
+    """As many as the setting says, each of whose sockets takes two files; looked up in what really runs."""
+    proxy = proxy_of(vault)
+    clients = int(vault.settings.get("reverse_proxy_max_clients", 4000))
+    found = [
+        (limit, int(re.findall(limit, host.check_output(command), re.MULTILINE)[-1]), clients * each)
+        for command, limit, each in proxy.limits
+    ]
+    # Apache spreads its clients over many processes, with 64 for each. Of the others one has to be able to hold all.
+    files = 2 * (64 if proxy.service == "apache2" else clients)
+    processes = host.check_output("pgrep -x %s", proxy.service.removeprefix("vaultwire-")).split()
+    limits = [host.file(f"/proc/{process}/limits").content_string for process in processes]
+    found.append(("files", max(int(re.findall(r"Max open files +(\d+)", limit)[0]) for limit in limits), files))
+    assert [entry for entry in found if entry[1] < entry[2]] == []
 
 
 def test_large_uploads_pass_the_proxy(vault: Vault) -> None:
