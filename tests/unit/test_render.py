@@ -5,53 +5,23 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
-import time
 from pathlib import Path
-from typing import Any
 
-import jinja2
 import pytest
 import yaml
 from fake_module import run_module
 from fake_server import StandIn, free_port
+from rendered import HUB, ROOT, SERVER, running, settings, text
 
 from ansible_collections.vaultwire.stack.plugins.module_utils import _render
 from ansible_collections.vaultwire.stack.plugins.modules import hub_probe
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(ROOT / "roles" / "reverse_proxy" / "templates"),
-    trim_blocks=True,
-    undefined=jinja2.StrictUndefined,
-)
 NGINX = "/usr/sbin/nginx"
-SERVER, HUB = "192.0.2.1:8080", "192.0.2.1:8081"
 every = pytest.mark.parametrize("base", ["", "/vault"])
+layouts = pytest.mark.parametrize("layout", ["legacy", "single_port"])
 # Installing it would start it, on a port of whoever runs these tests.
 with_nginx = pytest.mark.skipif(not Path(NGINX).exists(), reason="there is no nginx on this machine to ask")
-layouts = pytest.mark.parametrize("layout", ["legacy", "single_port"])
-
-
-def settings(layout: str = "single_port", base: str = "", **changes: Any) -> dict[str, Any]:
-    hub = [{"match": "exact", "path": f"{base}/notifications/hub", "upstream": HUB}] if layout == "legacy" else []
-    return {
-        "domain": f"https://vault.example.com{base}",
-        "routes": [*hub, {"match": "prefix", "path": f"{base}/", "upstream": SERVER}],
-        "site": "vaultwarden",
-        "max_body": "525M",
-        "read_timeout": 90,
-        "admin_networks": [],
-        "admin_pattern": "^/+admin(/|$)",
-        "trusted_hops": [],
-        **changes,
-    }
-
-
-def text(product: str, **chosen: Any) -> str:
-    plan = _render.render_plan(settings(**chosen), product)
-    return TEMPLATES.get_template(f"render/{product}.j2").render(plan=plan)
 
 
 def nginx_config(product: str, folder: Path, rendered: str, port: int) -> Path:
@@ -77,7 +47,7 @@ def nginx_config(product: str, folder: Path, rendered: str, port: int) -> Path:
 def test_each_file_says_what_it_is(product: str, layout: str, base: str) -> None:
     rendered = text(product, layout=layout, base=base)
     assert f"playbooks/verify.yml -e notifications_check_url=https://vault.example.com{base}\n" in rendered
-    assert (HUB in rendered) == (layout == "legacy")
+    assert (HUB.rpartition(":")[2] in rendered) == (layout == "legacy")
 
 
 @every
@@ -123,19 +93,9 @@ def findings(product: str, layout: str, folder: Path, broken: bool) -> list[str]
         rendered = rendered.replace(SERVER, f"127.0.0.1:{server.port}")
         if broken:
             rendered = re.sub(r".*proxy_set_header (Upgrade|Connection) .*\n", "", rendered)
-        proxy = subprocess.Popen([NGINX, "-c", str(nginx_config(product, folder, rendered, port))])
-        try:
-            end = time.monotonic() + 10
-            while time.monotonic() < end:
-                try:
-                    socket.create_connection(("127.0.0.1", port), 1).close()
-                    break
-                except OSError:
-                    time.sleep(0.05)
+        config = nginx_config(product, folder, rendered, port)
+        with running([NGINX, "-c", config], port, folder / "output"):
             result = run_module(hub_probe.main, url=f"http://127.0.0.1:{port}", timeout=5, version=version)
-        finally:
-            proxy.terminate()
-            proxy.wait(10)
     log = (folder / "access.log").read_text()
     assert "/alive" in log
     assert "/notifications/" not in log, "its query holds the token"
@@ -154,25 +114,58 @@ def test_the_live_channel_goes_through_and_a_broken_twin_is_found(product: str, 
     assert twin != []
 
 
-def test_what_a_product_cannot_do_is_refused() -> None:
-    assert "Access" in _render.render_problems(settings(admin_networks=["192.0.2.0/24"]), ["cloudflared"])[0]
-    loopback = settings(routes=[{"match": "prefix", "path": "/", "upstream": "127.0.0.1:8080"}])
-    assert "container itself" in _render.render_problems(loopback, ["swag"])[0]
-    assert _render.render_problems(loopback, ["cloudflared"]) == []
-    assert "'squid'" in _render.render_problems(settings(), ["squid"])[0]
-    assert _render.render_problems(settings(), [])
-    assert "set_real_ip_from" in _render.render_problems(settings(trusted_hops=["192.0.2.0/24"]), ["swag"])[0]
+def problems(product: str, **changes: object) -> str:
+    return " ".join(_render.render_choice(settings(**changes), product)["problems"])
+
+
+LOOPBACK = [{"match": "prefix", "path": "/", "upstream": "127.0.0.1:8080"}]
+
+
+@pytest.mark.parametrize(
+    ("product", "changes", "advice"),
+    [
+        ("cloudflared", {"admin_networks": ["192.0.2.0/24"]}, "Cloudflare Access"),
+        ("cloudflared", {"trusted_hops": ["192.0.2.0/24"]}, "by itself"),
+        ("swag", {"routes": LOOPBACK}, "container itself"),
+        ("swag", {"trusted_hops": ["192.0.2.0/24"]}, "set_real_ip_from"),
+        ("npm", {"trusted_hops": ["192.0.2.0/24"]}, "set_real_ip_from"),
+        ("envoy", {"trusted_hops": ["192.0.2.0/24"], "trusted_header": "CF-Connecting-IP"}, "only in X-Forwarded-For"),
+        ("envoy", {"trusted_hops": ["192.0.2.0/24"], "proxy_protocol": True}, "no PROXY header"),
+        ("squid", {}, "'squid'"),
+        ("", {}, "is empty"),
+    ],
+)
+def test_what_a_product_cannot_do_is_refused(product: str, changes: dict[str, object], advice: str) -> None:
+    assert advice in problems(product, **changes)
+
+
+def test_what_a_product_can_do_is_not() -> None:
+    for name in _render.PRODUCTS:
+        assert problems(name) == ""
+    assert problems("cloudflared", routes=LOOPBACK) == ""
+    assert problems("envoy", trusted_hops=["192.0.2.0/24"], admin_networks=["192.0.2.0/24"], routes=LOOPBACK) == ""
 
 
 @pytest.mark.parametrize("path", ["/;}", "/a b", "/a\nb", "//", '/"', "/$host", "/{{ x }}"])
-def test_a_path_that_would_be_read_as_configuration_is_refused(path: str) -> None:
-    hostile = settings(routes=[{"match": "prefix", "path": path, "upstream": SERVER}])
-    assert "single slashes" in _render.render_problems(hostile, ["npm"])[0]
+@pytest.mark.parametrize("product", ["npm", "all"])
+def test_a_path_that_would_be_read_as_configuration_is_refused(path: str, product: str) -> None:
+    assert "single slashes" in problems(product, routes=[{"match": "prefix", "path": path, "upstream": SERVER}])
 
 
-def test_products_are_one_a_list_or_all() -> None:
-    assert _render.render_products("all") == ["cloudflared", "npm", "swag"]
-    assert _render.render_products("swag, npm") == _render.render_products(["npm", "swag", "npm"]) == ["npm", "swag"]
+def test_products_are_one_a_list_or_all_that_can() -> None:
+    def products(chosen: str | list[str], **changes: object) -> list[str]:
+        return _render.render_choice(settings(**changes), chosen)["products"]
+
+    assert products("all") == sorted(_render.PRODUCTS)
+    assert products("swag, npm") == products(["npm", "swag", "npm"]) == ["npm", "swag"]
+    assert "cloudflared" not in products("all", admin_networks=["192.0.2.0/24"])
+
+
+def test_all_says_whom_it_leaves_out_and_is_refused_where_nobody_is_left() -> None:
+    choice = _render.render_choice(settings(routes=LOOPBACK), "all")
+    assert "container itself" in " ".join(choice["left_out"])
+    assert choice["problems"] == []
+    assert problems("all", trusted_hops=["192.0.2.0/24"], proxy_protocol=True)
 
 
 def play(folder: Path, *arguments: str) -> str:
@@ -198,6 +191,6 @@ def test_the_playbook_writes_once_and_refuses_before_it_writes(tmp_path: Path) -
     assert "failed=0" in first, first
     for name, product in _render.PRODUCTS.items():
         written = (tmp_path / "out" / name / product.file).read_text()
-        assert "192.0.2.1:" in written
+        assert "192.0.2.1" in written
         assert "notifications_check_url=https://vault.example.com\n" in written
     assert "changed=0" in play(tmp_path)
