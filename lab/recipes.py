@@ -22,7 +22,7 @@ LOCAL_PACKAGES = (
 )  # fmt: skip
 LOCAL_PACKAGES_OF = {"bookworm": (), "trixie": ("docker-cli",)}
 SERVICE_SUITE = "trixie"
-SERVICE_PACKAGES = ("python3-aiohttp", "python3-msgpack", "curl", "ca-certificates", "libssl3")
+SERVICE_PACKAGES = ("python3-aiohttp", "python3-msgpack", "python3-argon2", "curl", "ca-certificates", "libssl3")
 
 # What docker import adds to a tree.
 IMPORT_CHANGES = (f"LABEL {LABELLED}", "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")

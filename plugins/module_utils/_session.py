@@ -93,7 +93,7 @@ def _argon2id(secret: bytes, salt: bytes, iterations: int, memory_mib: int, lane
             "The test account derives its key with Argon2id, for which the Python package argon2-cffi is needed where "
             "the check runs. Install it, or give a test account that uses PBKDF2."
         ) from exc
-    return t.cast(bytes, hash_secret_raw(secret, salt, iterations, memory_mib * 1024, lanes, 32, Type.ID))
+    return hash_secret_raw(secret, salt, iterations, memory_mib * 1024, lanes, 32, Type.ID)
 
 
 class Api:

@@ -82,13 +82,13 @@ def secret_values(run: Run, name: str) -> t.Dict[str, str]:
         if data["Name"].lstrip("/") == name:
             environment = own_environment(data, image)
             found = {key: value for key, value in environment.items() if value and is_secret(key, value)}
-            files = {key: _text_of(on_host(data, path)) for key, path in secret_file_names(environment).items()}
+            files = {key: text_of(on_host(data, path)) for key, path in secret_file_names(environment).items()}
             found.update({key: text for key, text in files.items() if text})
             return found
     return {}
 
 
-def _text_of(path: str) -> str:
+def text_of(path: str) -> str:
     """A file's content as the server reads it; empty where it cannot be read."""
     try:
         with open(path, encoding="utf-8") as stream:
@@ -191,7 +191,7 @@ def token_form(token: str) -> str:
 
 def _admin_token(data: Data, environment: t.Mapping[str, str]) -> str:
     place = secret_file_names(environment).get("ADMIN_TOKEN")
-    return _text_of(on_host(data, place)) if place else environment.get("ADMIN_TOKEN", "")
+    return text_of(on_host(data, place)) if place else environment.get("ADMIN_TOKEN", "")
 
 
 def on_host(data: Data, path: str) -> str:

@@ -12,10 +12,12 @@ import re
 import subprocess
 from pathlib import Path
 
+import argon2
 import harvest
 import pytest
 from actions import PROJECT, SCENARIO
 from conftest import inventory
+from vault import Vault
 
 HOST = "vw-secrets"
 SECRETS = harvest.planted(inventory()[HOST])
@@ -27,6 +29,8 @@ NO_ACCOUNT = {
     "notifications_check_password": "{{ lab_check_password }}",
     "vaultwarden_version": "1.37.2",
 }
+#: The release after the upgrade, for the runs that come then.
+UPGRADED = {"vaultwarden_version": "1.37.2"}
 #: With another admin token; the live update then proves that it opens the door.
 NEXT_TOKEN = {"vaultwarden_admin_token": "{{ lab_next_token }}", "vaultwarden_version": "1.37.2"}
 
@@ -59,6 +63,18 @@ def run(kept: Path, program: str, *arguments: str) -> int:
     assert [sample["hits"] for sample in samples] == [[], []]
     assert min(sample["rounds"] for sample in samples) >= 5
     return code
+
+
+def admin_hash() -> str:
+    """What the server reads as its admin token."""
+    return harvest.on_host(HOST, "cat /etc/vaultwarden/secrets/admin_token")
+
+
+def run_again(kept: Path, variables: dict[str, str]) -> str:
+    """Run site.yml once more; what its last lines say."""
+    given = f"--extra-vars={json.dumps(variables)}"
+    assert run(kept, "ansible-playbook", given, "playbooks/site.yml") == 0, end_of_output(kept)
+    return end_of_output(kept).rpartition("PLAY RECAP")[2]
 
 
 def end_of_output(kept: Path) -> str:
@@ -100,18 +116,35 @@ def test_every_secret_of_the_server_is_planted() -> None:
     [
         ("site", [], True),
         ("backup", [], True),
-        ("upgrade", ["--extra-vars=vaultwarden_version=1.37.2"], True),
-        ("verify", ["--extra-vars=vaultwarden_version=1.37.2"], True),
-        ("site", [f"--extra-vars={json.dumps(NEXT_TOKEN)}"], True),
+        ("upgrade", [f"--extra-vars={json.dumps(UPGRADED)}"], True),
+        ("verify", [f"--extra-vars={json.dumps(UPGRADED)}"], True),
         ("verify", [f"--extra-vars={json.dumps(NO_ACCOUNT)}"], False),
     ],
-    ids=["site", "backup", "upgrade", "verify", "another admin token", "a login that is refused"],
+    ids=["site", "backup", "upgrade", "verify", "a login that is refused"],
 )
 def test_no_process_shows_a_secret(kept: Path, playbook: str, arguments: list[str], succeeds: bool) -> None:
-    """Neither on the controller nor on the host, in arguments and environments."""
+    """Neither on the controller nor on the host, in arguments and environments; and the admin token stays a hash."""
+    before = admin_hash()
     reports = f"--extra-vars=notifications_check_report_dir={kept / 'reports'}"
     code = run(kept, "ansible-playbook", reports, *arguments, f"playbooks/{playbook}.yml")
     assert (code == 0) is succeeds, end_of_output(kept)
+    assert playbook == "site" or admin_hash() == before
+
+
+def test_the_host_has_a_hash_that_only_a_new_token_changes(kept: Path, vault: Vault) -> None:
+    """Another run keeps it; the plain text opens the admin page, and nothing else does."""
+    first = admin_hash()
+    assert argon2.PasswordHasher().verify(first, SECRETS["vaultwarden_admin_token"])
+    assert "changed=0 " in run_again(kept, UPGRADED)
+    assert admin_hash() == first
+    run_again(kept, NEXT_TOKEN)
+    assert argon2.PasswordHasher().verify(admin_hash(), SECRETS["lab_next_token"])
+    answers = {
+        name: vault.request("POST", "/admin", data={"token": SECRETS[name]}).status_code
+        for name in ("vaultwarden_admin_token", "lab_next_token")
+    }
+    answers["hash"] = vault.request("POST", "/admin", data={"token": admin_hash()}).status_code
+    assert answers == {"vaultwarden_admin_token": 401, "lab_next_token": 200, "hash": 401}
 
 
 def test_the_controller_keeps_no_secret(kept: Path) -> None:
@@ -120,7 +153,7 @@ def test_the_controller_keeps_no_secret(kept: Path) -> None:
     names = {path.name for path in kept.rglob("*") if path.is_file()}
     assert {"output", "ansible.log", "report.json", "report.html"} <= names
     assert [path for path in (kept / "facts").iterdir() if path.name.endswith(HOST)]
-    assert harvest.hits_in_tree(kept, SECRETS) == set()
+    assert harvest.hits_in_tree(kept, {**SECRETS, "hash": admin_hash()}) == set()
 
 
 def test_the_host_keeps_secrets_where_they_belong_only() -> None:
@@ -128,8 +161,11 @@ def test_the_host_keeps_secrets_where_they_belong_only() -> None:
     found = harvest.files_on_host(HOST, SECRETS)
     assert {path: mode for path, mode in found.items() if not MEANT.fullmatch(path)} == {}
     assert {mode.split()[0] for mode in found.values()} <= {"400", "600"}
-    # All but the account's password and the token that has been replaced.
-    assert len([path for path in found if path.startswith("/etc/vaultwarden/secrets/")]) == len(SECRETS) - 2
+    # All but the account's password; and of the admin's tokens the host has seen hashes only.
+    meant = {variable.lower() for variable in SECRETS if variable.isupper()}
+    assert {Path(path).name for path in found if path.startswith("/etc/vaultwarden/secrets/")} == meant
+    tokens = {name: SECRETS[name] for name in ("vaultwarden_admin_token", "lab_next_token")}
+    assert harvest.files_on_host(HOST, tokens) == {}
 
 
 @pytest.mark.parametrize(
