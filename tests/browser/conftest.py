@@ -8,7 +8,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -16,9 +16,11 @@ from playwright.sync_api import sync_playwright
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import LayoutPlan
 from lab.server import parse_choice
 
-from .clients import PASSWORD, Window
-from .run import INSIDE, ROOT
-from .world import Authority, nginx, server, site
+from .clients import CLI_2023, CLI_2026, PASSWORD, CommandLine, Window
+from .install import ROOT
+from .proxies import PAGE_PORT, PROXIES, Proxy, routes, serve
+from .run import INSIDE
+from .world import Authority, page, server
 
 #: Both layouts: two ports, and one.
 VERSIONS = ("1.28.1", "1.37.2")
@@ -34,13 +36,6 @@ def pytest_report_header() -> str:
     """Which server is tested."""
     folder = parse_choice(os.environ.get("LAB_SERVER"), ROOT).folder
     return "server: the project's stand-in, not the real vaultwarden" if folder is None else f"server: real, {folder}"
-
-
-class Running(NamedTuple):
-    """One server that runs."""
-
-    plan: LayoutPlan
-    folder: Path
 
 
 @pytest.fixture(scope="session")
@@ -62,19 +57,54 @@ def browser(authority: Authority) -> Iterator[Any]:
         started.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def page_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The page's files, behind every proxy."""
+    with page(tmp_path_factory.mktemp("page"), PAGE_PORT):
+        yield
+
+
 @pytest.fixture(scope="module", params=VERSIONS)
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A server, in each layout."""
-    folder = tmp_path_factory.mktemp(f"server-{request.param}")
-    with server(request.param, folder) as plan:
-        yield Running(plan, folder)
+def plan(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LayoutPlan]:
+    """A server that runs, in each layout."""
+    with server(request.param, tmp_path_factory.mktemp(f"server-{request.param}")) as running:
+        yield running
+
+
+@pytest.fixture(params=PROXIES, ids=str)
+def proxy(request: pytest.FixtureRequest) -> Proxy:
+    """Each of the proxies."""
+    return cast(Proxy, request.param)
 
 
 @pytest.fixture
-def proxied(running: Running, authority: Authority) -> Iterator[Running]:
-    """The server behind the site that the role writes for it."""
-    with nginx(site(running.plan, authority, running.folder), running.folder, authority):
-        yield running
+def site(plan: LayoutPlan, proxy: Proxy, authority: Authority, tmp_path: Path) -> Iterator[str]:
+    """The server behind the site that the role writes for it; its name for pictures."""
+    with serve(proxy, routes(plan), tmp_path / "proxy", authority):
+        yield f"{proxy}-{plan.version}"
+
+
+@pytest.fixture(scope="module", params=[CLI_2023, CLI_2026], ids=str)
+def command_line(
+    request: pytest.FixtureRequest,
+    plan: LayoutPlan,
+    browser: Any,
+    authority: Authority,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[CommandLine]:
+    """The official client, signed in through nginx to an account of its own. It stays when the proxy is another."""
+    cli = request.param
+    if cli is CLI_2026 and plan.layout == "legacy":
+        pytest.skip("this release of the client does not sign in to servers that old")
+    folder = tmp_path_factory.mktemp("command-line")
+    email = address()
+    with serve(PROXIES[0], routes(plan), folder / "proxy", authority):
+        window = Window(browser, "registration")
+        window.do("register", email, PASSWORD)
+        window.context.close()
+        line = CommandLine(cli, folder / "profile", authority, email)
+    with line.serving():
+        yield line
 
 
 @pytest.fixture
@@ -91,17 +121,18 @@ def open_window(browser: Any) -> Iterator[Callable[[str], Window]]:
         window.context.close()
 
 
-@pytest.fixture
-def email() -> str:
-    """An address of its own for each test."""
+def address() -> str:
+    """An address that nobody has yet."""
     return f"{uuid.uuid4().hex[:8]}@example.com"
 
 
 @pytest.fixture
-def register(open_window: Callable[[str], Window]) -> Callable[[str], None]:
-    """Makes an account with real keys."""
+def register(open_window: Callable[[str], Window]) -> Callable[[], str]:
+    """Makes an account with real keys, and tells its address."""
 
-    def make(email: str) -> None:
+    def make() -> str:
+        email = address()
         open_window("registration").do("register", email, PASSWORD)
+        return email
 
     return make

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the clients meet: a server, the role's own nginx configuration in front of it, and a throwaway authority."""
+"""What the clients meet behind a proxy: a server, a page, and a throwaway authority."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import ssl
 import subprocess
@@ -16,62 +15,29 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import jinja2
-import yaml
-from ansible.plugins.test.core import version_compare
-
 from ansible_collections.vaultwire.stack.plugins.module_utils import _layout
 from lab.server import executables, parse_choice
 
-from .run import HERE, HOST, MODULES, ROOT
+from .install import HERE, MODULES, ROOT
+from .run import HOST
 
 ORIGIN = f"https://{HOST}"
-ROLE = ROOT / "roles" / "reverse_proxy"
 START_SECONDS = 20.0
 
-NGINX = """\
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-# The namespace of somebody who is not root knows no other user.
-user root;
-worker_processes 1;
-events {{
-    worker_connections 128;
-}}
-http {{
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    types {{
-        text/html html;
-        text/javascript js;
-    }}
-    include {folder}/site.conf;
-}}
-"""
-
+#: Served to Chromium from the vault's own address.
 PAGE = (
     HERE / "page" / "index.html",
     HERE / "page" / "vault.js",
     MODULES / "@microsoft" / "signalr" / "dist" / "browser" / "signalr.min.js",
     MODULES / "@microsoft" / "signalr-protocol-msgpack" / "dist" / "browser" / "signalr-protocol-msgpack.min.js",
 )
-#: The page's own files. They have to come from the vault's origin over the network: Chromium takes a page that a test
-#: hands to it for one of the public internet, and lets none of those open a socket to a private address.
-LOCATION = """\
-    location ^~ /live/ {{
-        root {folder};
-    }}
-
-    ssl_certificate """
 
 
-def run(*command: str, cwd: Path | None = None) -> None:
+def run(*command: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
     """A command that has to succeed; its words are in the error where it does not."""
-    done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     if done.returncode != 0:
         raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stdout}")
 
@@ -158,58 +124,13 @@ def server(version: str, folder: Path) -> Iterator[_layout.LayoutPlan]:
         yield plan
 
 
-def site(plan: _layout.LayoutPlan, authority: Authority, folder: Path) -> str:
-    """The role's template, with the role's defaults and the routes of the plan."""
-    # Ansible removes the newline after a block, so this has to.
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.tests["version"] = version_compare
-    defaults = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text(encoding="utf-8"))
-    ciphers = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))["__reverse_proxy_cipher_list"]
-    shown = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr
-    release = re.search(r"nginx/([\d.]+)", shown)
-    routes = [
-        {"match": route.match, "path": route.path, "upstream": f"127.0.0.1:{plan.container_ports[route.upstream]}"}
-        for route in plan.routes
-    ]
-    return environment.get_template("nginx/site.conf.j2").render(
-        **{
-            **defaults,
-            "reverse_proxy_routes": routes,
-            "__reverse_proxy_name": "clients",
-            "__reverse_proxy_address": {"host": HOST, "port": 443, "base_path": "", "origin": ORIGIN},
-            "__reverse_proxy_host": {"ipv6": False},
-            "__reverse_proxy_version": release[1] if release else "",
-            "__reverse_proxy_hops_by": "",
-            "__reverse_proxy_certificate": authority.certificate,
-            "__reverse_proxy_key": authority.key,
-            "__reverse_proxy_ciphers": ":".join(ciphers),
-            "__reverse_proxy_access_log": folder / "access.log",
-            "__reverse_proxy_error_log": folder / "error.log",
-        }
-    )
-
-
-def without_upgrade(text: str) -> str:
-    """The same site with the lines removed that pass an upgrade on."""
-    changed = re.sub(r"^ *proxy_set_header (Upgrade|Connection) .*\n", "", text, flags=re.MULTILINE)
-    if text.count("\n") - changed.count("\n") != 2:
-        raise ValueError("the role's template no longer has exactly two lines that pass an upgrade on")
-    return changed
-
-
 @contextlib.contextmanager
-def nginx(text: str, folder: Path, authority: Authority) -> Iterator[None]:
-    """nginx with that site."""
-    page = folder / "live"
-    page.mkdir(exist_ok=True)
+def page(folder: Path, port: int) -> Iterator[None]:
+    """The page's files, for a proxy to fetch."""
+    (folder / "live").mkdir()
     for path in PAGE:
-        shutil.copy(path, page)
-    with_page = text.replace("    ssl_certificate ", LOCATION.format(folder=folder), 1)
-    (folder / "site.conf").write_text(with_page, encoding="utf-8")
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder), encoding="utf-8")
-    run("nginx", "-t", "-p", str(folder), "-c", "nginx.conf")
-    with process(["nginx", "-p", str(folder), "-c", "nginx.conf"], folder / "output.log"):
-        wait_until_alive(f"{ORIGIN}/alive", ssl.create_default_context(cafile=str(authority.ca)))
+        shutil.copy(path, folder / "live")
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(folder), str(port)]
+    with process(command, folder / "page.log"):
+        wait_until_alive(f"http://127.0.0.1:{port}/live/index.html")
         yield
