@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _proxy, _settings
+from ansible_collections.vaultwire.stack.plugins.module_utils import _diagnosis, _host_findings, _proxy, _settings
 from ansible_collections.vaultwire.stack.plugins.module_utils._domain import DomainError, parse_domain
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     DEFAULT_WEBSOCKET_PORT,
@@ -117,6 +117,20 @@ def without_invocation(result: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
     return {key: value for key, value in result.items() if not key.startswith(unwanted)}
 
 
+def push_state(
+    host: t.Dict[str, t.Any],
+    region: t.Optional[str] = None,
+    environment: t.Optional[t.Dict[str, t.Any]] = None,
+) -> str:
+    """Whether push is configured: as deployment_info saw it, else by the settings of the server, else unknown."""
+    if host.get("vaults"):
+        return _host_findings.push_state(host["vaults"])
+    if region is None:
+        return "unknown"
+    by_hand = _settings.as_text((environment or {}).get("PUSH_ENABLED", False))
+    return "configured" if region or by_hand == "true" else "none"
+
+
 class FilterModule:
     """The filters of this collection."""
 
@@ -131,6 +145,8 @@ class FilterModule:
             "image_reference": _guard(image_reference),
             "upgrade_problem": _guard(upgrade_problem),
             "server_url": server_url,
+            "push_state": push_state,
+            "audience": _diagnosis.audience,
             "without_invocation": without_invocation,
             "is_floating": _guard(is_floating),
             "reverse_proxy_problems": _proxy.find_problems,

@@ -782,3 +782,16 @@ def _raw(answer: Answer) -> str:
 
 def _list(parts: t.Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+_PUSH = {
+    "configured": "which this server has configured; no part of this check asks for it",
+    "none": "which this server has not configured: they see changes when they sync",
+    "unknown": "and whether this server has it configured is not known here",
+}
+
+
+def audience(push: str, live: bool) -> str:
+    """Who is served by the channel that was proved, and who by another. The two never explain each other's faults."""
+    channel = "Browsers and desktop programs are live" if live else "Browsers and desktop programs use this channel"
+    return f"{channel}. Mobile apps use push instead, {_PUSH.get(push, _PUSH['unknown'])}."

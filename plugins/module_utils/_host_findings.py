@@ -18,6 +18,7 @@ from ._layout import LEGACY_VARIABLES, MODERN_VARIABLES
 Data = t.Mapping[str, t.Any]
 #: What is put into the words of a finding; a rule gives one entry for each time that it applies.
 Words = t.Dict[str, str]
+Push = t.Literal["configured", "none", "unknown"]
 
 _EVERY_ADDRESS = frozenset({"", "0.0.0.0", "::"})
 _MOVING_TAGS = re.compile(r"(latest|testing)(-\w+)?|alpine")
@@ -39,6 +40,20 @@ class Text(t.NamedTuple):
     cause: str
     fix: str
     severity: Severity = "error"
+
+
+def push_state(vaults: t.Iterable[Data]) -> Push:
+    """Whether the vaults of a host hand changes to the relay of mobile apps, which do not use the hub."""
+    states = {_push_of(vault) for vault in vaults}
+    return states.pop() if len(states) == 1 else "unknown"
+
+
+def _push_of(vault: Data) -> Push:
+    saved = vault["config_json"]
+    # What the admin page saved outranks the environment, and its value is not looked at.
+    if saved["broken"] or "PUSH_ENABLED" in saved["names"]:
+        return "unknown"
+    return "configured" if _pushes(vault) else "none"
 
 
 def host_findings(info: Data) -> t.List[Finding]:
