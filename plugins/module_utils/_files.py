@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import typing as t
 
 
@@ -68,39 +67,71 @@ def differs(wanted: Wanted, found: Found) -> bool:
 
 def write_file(wanted: Wanted) -> None:
     """Put a file in place in one step; no reader ever sees half of it, and no one a secret in between."""
+    _prepare(wanted)
+    _put_in_place(wanted)
+
+
+def _beside(wanted: Wanted) -> str:
+    """Where new content is written first. The name is always the same: what a crash leaves, the next run takes."""
+    folder, name = os.path.split(os.path.realpath(wanted.path))
+    return os.path.join(folder, f".vaultwire-{name}")
+
+
+def _prepare(wanted: Wanted) -> None:
+    """Everything that may fail for want of room or of a folder; the file itself stays as it is."""
     if wanted.content is None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(wanted.path)
         return
-    path = os.path.realpath(wanted.path)
-    descriptor, temporary = tempfile.mkstemp(prefix=".vaultwire-", dir=os.path.dirname(path))  # made with mode 0600
+    temporary = _beside(wanted)
     try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        # The folder may belong to somebody else, who must not be able to have another file written.
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(wanted.content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chown(temporary, wanted.uid, wanted.gid)
-        os.chmod(temporary, wanted.mode)
-        os.replace(temporary, path)
+            os.fchown(stream.fileno(), wanted.uid, wanted.gid)
+            os.fchmod(stream.fileno(), wanted.mode)
     except BaseException:
-        os.unlink(temporary)
+        _forget(wanted)
         raise
+
+
+def _put_in_place(wanted: Wanted) -> None:
+    """Replace the file by what was prepared, or remove it."""
+    if wanted.content is not None:
+        os.replace(_beside(wanted), os.path.realpath(wanted.path))
+        return
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(wanted.path)
+
+
+def _forget(wanted: Wanted) -> None:
+    """Drop what was prepared."""
+    with contextlib.suppress(OSError):
+        os.unlink(_beside(wanted))
 
 
 def apply_checked(changes: t.Sequence[t.Tuple[Wanted, Found]], check: t.Callable[[], t.Optional[str]]) -> None:
     """Write all changes, ask the checker, and put everything back when it objects or anything fails.
 
+    All files are written before the first takes its place, so a disk that is full leaves every one as it was.
     ``check`` returns None when content, else what it has to say. Raises CheckFailed.
     """
     done: t.List[t.Tuple[Wanted, Found]] = []
     try:
+        for wanted, _ in changes:
+            _prepare(wanted)
         for wanted, found in changes:
             done.append((wanted, found))
-            write_file(wanted)
+            _put_in_place(wanted)
         objection = check()
         if objection is not None:
             raise CheckFailed(objection)
     except BaseException:
+        for wanted, _ in changes:
+            _forget(wanted)
         for wanted, found in reversed(done):
             write_file(Wanted(wanted.path, *found))
         raise

@@ -53,8 +53,9 @@ def run(
             os.unlink(marker)
         if kept:
             _files.drop_copies(keep)
+        cause = f"{' '.join(check)} says: {exc}" if isinstance(exc, _files.CheckFailed) else f"Writing failed: {exc}."
         module.fail_json(
-            msg=f"The new configuration was not taken, and the files are as they were. {' '.join(check)} says: {exc}",
+            msg=f"The new configuration was not taken, and the files are as they were. {cause}",
             written=[],
             pending=pending,
         )

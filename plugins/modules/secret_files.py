@@ -28,6 +28,12 @@ options:
     type: list
     elements: path
     default: []
+  marker:
+    description: >-
+      Absolute path of a file that stands from before the first secret changes until the caller removes it, once the
+      secrets have been read. A run that is cut off in between is so known to the next one. Empty for none.
+    type: str
+    default: ""
   uid:
     description: Number of the user that owns directory and files.
     type: int
@@ -72,6 +78,10 @@ removed:
   returned: always
   type: list
   elements: str
+pending:
+  description: Whether an earlier run changed secrets and nobody has read them since.
+  returned: always
+  type: bool
 """
 
 import os
@@ -86,6 +96,7 @@ ARGUMENTS: t.Dict[str, t.Any] = {
     "directory": {"type": "path", "required": True},
     "secrets": {"type": "dict", "default": {}, "no_log": True},
     "directories": {"type": "list", "elements": "path", "default": []},
+    "marker": {"type": "str", "default": ""},
     "uid": {"type": "int", "required": True},
     "gid": {"type": "int", "required": True},
 }
@@ -133,13 +144,23 @@ def main() -> None:
     remake = [path for path in (params["directory"], *params["directories"]) if _directory_differs(path, *owner)]
     written = [os.path.basename(wanted.path) for wanted, _ in changes if wanted.content is not None]
     removed = [os.path.basename(wanted.path) for wanted, _ in changes if wanted.content is None]
+    marker = params["marker"]
+    pending = bool(marker) and os.path.exists(marker)
     if not module.check_mode:
-        for path in remake:
-            _make_directory(path, *owner)
-        for wanted, _ in changes:
-            _files.write_file(wanted)
+        try:
+            for path in remake:
+                _make_directory(path, *owner)
+            if marker and changes:
+                os.makedirs(os.path.dirname(marker), exist_ok=True)
+                _files.write_file(_files.Wanted(marker, b"", 0o644, os.geteuid(), os.getegid()))
+            _files.apply_checked(changes, lambda: None)
+        except OSError as exc:
+            if marker and not pending:
+                _files.write_file(_files.Wanted(marker, None))
+            module.fail_json(msg=f"The secrets could not be written, and are as they were: {exc}.")
     module.exit_json(
         changed=bool(changes or remake),
+        pending=pending,
         made=remake,
         written=written,
         removed=removed,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,45 @@ def test_a_crash_in_the_middle_puts_everything_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["first"]
 
 
+@pytest.fixture
+def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second file that is written finds no room."""
+    calls: list[int] = []
+    original = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+@pytest.mark.usefixtures("full")
+def test_a_full_disk_changes_no_file(tmp_path: Path) -> None:
+    """Not even the one that there was room for, and nobody needs room to put things back."""
+    paths = tmp_path / "one.conf", tmp_path / "two.conf"
+    for path in paths:
+        path.write_text("old\n")
+    done = checked(tmp_path, ["true"], files=[{"path": str(path), "content": "new\n"} for path in paths])
+    assert done["failed"] is True
+    assert "No space left on device" in done["msg"]
+    assert "true says" not in done["msg"]
+    assert [path.read_text() for path in paths] == ["old\n", "old\n"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.conf", "run", "two.conf"]
+    assert not (tmp_path / "run" / "reload").exists()
+
+
+def test_what_a_crash_left_is_taken_by_the_next_run(tmp_path: Path) -> None:
+    """A file half written, or a link that somebody put in its place."""
+    (tmp_path / "elsewhere").write_text("mine")
+    (tmp_path / ".vaultwire-site.conf").symlink_to(tmp_path / "elsewhere")
+    assert checked(tmp_path, ["true"])["changed"] is True
+    assert (tmp_path / "elsewhere").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "run", "site.conf"]
+
+
 @pytest.mark.parametrize(
     ("limit", "expected"),
     [
@@ -153,6 +193,31 @@ def test_check_mode_writes_no_secret(tmp_path: Path) -> None:
     assert (done["changed"], done["written"]) == (True, ["a"])
     assert "Nl9xQ" not in done["printed"]
     assert not (tmp_path / "s").exists()
+
+
+def test_secrets_that_nobody_has_read_are_known_to_the_next_run(tmp_path: Path) -> None:
+    """The marker stands from before they change until the caller removes it."""
+    directory, marker = tmp_path / "s", str(tmp_path / "run" / "restart")
+    assert secrets(directory, {"a": "1"}, marker=marker)["pending"] is False
+    again = secrets(directory, {"a": "1"}, marker=marker)
+    assert (again["written"], again["pending"]) == ([], True)
+    Path(marker).unlink()
+    assert secrets(directory, {"a": "1"}, marker=marker)["pending"] is False
+    assert not Path(marker).exists()
+
+
+def test_a_full_disk_changes_no_secret(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """A message in place of a traceback, and nothing is owed."""
+    directory, marker = tmp_path / "s", tmp_path / "run" / "restart"
+    secrets(directory, {"a": "1", "b": "2"})
+    request.getfixturevalue("full")
+    done = secrets(directory, {"a": "Nl9xQ", "b": "Nl9xQ"}, marker=str(marker))
+    assert done["failed"] is True
+    assert "No space left on device" in done["msg"]
+    assert "Nl9xQ" not in done["printed"]
+    assert [(directory / name).read_text() for name in "ab"] == ["1", "2"]
+    assert sorted(path.name for path in directory.iterdir()) == ["a", "b"]
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "A"])
