@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
-import tempfile
+import shutil
 import typing as t
 
 Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
@@ -84,16 +85,26 @@ def judge_given(run: Run, certificate: str, key: str, host: str) -> None:
             f"reverse_proxy_tls_certificate: {certificate} is for another name than {host}, so clients would refuse "
             f"it. Get one whose subject alternative names hold {host}."
         )
-    # An empty passphrase fails at once on an encrypted key instead of asking for one.
-    code, public, _ = run(["openssl", "pkey", "-in", key, "-pubout", "-passin", "pass:"])
-    if code != 0:
+    public = _public_part(run, key)
+    if not public:
         raise TlsError(f"reverse_proxy_tls_key: {key} holds no private key in PEM form that is free of a passphrase.")
-    if public.strip() != openssl(run, "x509", "-noout", "-in", certificate, "-pubkey").strip():
+    if not _belongs(run, public, certificate):
         raise TlsError(f"reverse_proxy_tls_key: {key} does not belong to {certificate}. Give the pair that fits.")
 
 
+def _public_part(run: Run, key: str) -> str:
+    """The public key that belongs to a private one; empty where the file holds none."""
+    # An empty passphrase fails at once on an encrypted key instead of asking for one.
+    code, out, _ = run(["openssl", "pkey", "-in", key, "-pubout", "-passin", "pass:"])
+    return out.strip() if code == 0 else ""
+
+
+def _belongs(run: Run, public: str, certificate: str) -> bool:
+    return public == openssl(run, "x509", "-noout", "-in", certificate, "-pubkey").strip()
+
+
 def authority_needs(run: Run, files: Files, host: str, renew_days: int) -> t.Tuple[bool, bool]:
-    """``(make the authority, sign a certificate)``: what is missing, expiring or for another name."""
+    """``(make the authority, sign a certificate)``: what is missing, damaged, expiring or for another name."""
     if not (os.path.exists(files.ca) and os.path.exists(files.ca_key)):
         return True, True
     seconds = str(renew_days * 86400)
@@ -105,15 +116,24 @@ def authority_needs(run: Run, files: Files, host: str, renew_days: int) -> t.Tup
         and _fits(run, files.certificate, "-checkend", seconds)
         and _fits(run, files.certificate, *host_check(host))
         and run(["openssl", "verify", "-CAfile", files.ca, files.certificate])[0] == 0
+        and _belongs(run, _public_part(run, files.key), files.certificate)
     )
-    return False, not good
+    # An authority that has lost its key is none, once something has to be signed.
+    lost = not good and not _belongs(run, _public_part(run, files.ca_key), files.ca)
+    return lost, not good
 
 
 def make_authority(run: Run, files: Files) -> None:
-    """A new authority: an elliptic-curve key that only root reads, and its certificate."""
+    """A new authority: an elliptic-curve key that only root reads, and its certificate.
+
+    A key that is there is used again: clients that trust its old certificate then trust what it signs from now on.
+    """
     with _workspace(files.ca) as folder:
         key, certificate = f"{folder}/ca.key", f"{folder}/ca.pem"
-        _new_key(run, key)
+        if os.path.exists(files.ca_key) and _public_part(run, files.ca_key):
+            shutil.copyfile(files.ca_key, key)
+        else:
+            _new_key(run, key)
         extensions = [word for line in _CA_EXTENSIONS for word in ("-addext", line)]
         openssl(
             run, "req", "-x509", "-new", "-key", key, "-sha256", "-days", str(CA_DAYS), "-subj",
@@ -144,9 +164,16 @@ def sign_certificate(run: Run, files: Files, host: str) -> None:
         _put(certificate, files.certificate, 0o644)
 
 
-def _workspace(path: str) -> tempfile.TemporaryDirectory[str]:
-    """A folder only root enters, on the file system of the file it is for."""
-    return tempfile.TemporaryDirectory(prefix=".vaultwire-", dir=os.path.dirname(path))
+@contextlib.contextmanager
+def _workspace(path: str) -> t.Iterator[str]:
+    """A folder only root enters, on the file system of the file it is for. What a crash left of one goes first."""
+    folder = os.path.join(os.path.dirname(path), ".vaultwire-work")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.mkdir(folder, 0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def _new_key(run: Run, path: str) -> None:

@@ -37,6 +37,12 @@ options:
     description: Days before the end at which the internal certificate is renewed.
     type: int
     default: 60
+  marker:
+    description: >-
+      Absolute path of a file that stands from before the internal certificate changes until the caller removes it,
+      once the proxy has read it. While it is there the result is changed. Empty for none.
+    type: str
+    default: ""
 attributes:
   check_mode:
     support: full
@@ -83,6 +89,7 @@ ARGUMENTS: t.Dict[str, t.Any] = {
     "key": {"type": "str", "default": "", "no_log": False},
     "directory": {"type": "path", "default": "/etc/vaultwire/tls"},
     "renew_days": {"type": "int", "default": 60},
+    "marker": {"type": "str", "default": ""},
 }
 
 
@@ -101,8 +108,14 @@ def internal(module: AnsibleModule) -> t.Dict[str, t.Any]:
     authority = leaf = module.get_bin_path("openssl") is None
     if not leaf:
         authority, leaf = _tls.authority_needs(module.run_command, files, params["host"], params["renew_days"])
+    marker = params["marker"]
+    pending = bool(marker) and os.path.exists(marker)
     if leaf and not module.check_mode:
         os.makedirs(params["directory"], mode=0o755, exist_ok=True)
+        if marker:
+            os.makedirs(os.path.dirname(marker), exist_ok=True)
+            with open(marker, "w", encoding="ascii"):
+                pass
         if authority:
             _tls.make_authority(module.run_command, files)
         _tls.sign_certificate(module.run_command, files, params["host"])
@@ -111,7 +124,7 @@ def internal(module: AnsibleModule) -> t.Dict[str, t.Any]:
         with open(files.ca, encoding="ascii") as stream:
             content = stream.read()
     return {
-        "changed": leaf,
+        "changed": leaf or pending,
         "certificate": files.certificate,
         "key": files.key,
         "ca_content": content,

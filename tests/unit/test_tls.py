@@ -99,6 +99,50 @@ def test_a_lost_key_is_replaced(tmp_path: Path) -> None:
     assert given(tmp_path, second["certificate"], second["key"]) == ""
 
 
+@pytest.mark.parametrize("damaged", ["key", "certificate"])
+def test_half_a_file_is_replaced(tmp_path: Path, damaged: str) -> None:
+    """As a crash or a full disk left it; the pair belongs together afterwards, and the authority is the same."""
+    first = run(tmp_path)
+    path = Path(first[damaged])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    second = run(tmp_path)
+    assert (second["changed"], second["ca_content"]) == (True, first["ca_content"])
+    assert given(tmp_path, second["certificate"], second["key"]) == ""
+
+
+def test_half_an_authority_is_made_again_with_its_key(tmp_path: Path) -> None:
+    """Clients that trust the certificate it had trust what it signs now."""
+    first = run(tmp_path)
+    (tmp_path / "ca.pem").write_text(first["ca_content"][:200])
+    second = run(tmp_path)
+    (tmp_path / "known.pem").write_text(first["ca_content"])
+    verify = ["openssl", "verify", "-CAfile", str(tmp_path / "known.pem"), second["certificate"]]
+    assert subprocess.run(verify, capture_output=True, check=False).returncode == 0
+
+
+def test_an_authority_without_its_key_is_replaced_once_something_is_to_be_signed(tmp_path: Path) -> None:
+    """Until then its certificate serves."""
+    first = run(tmp_path)
+    (tmp_path / "ca.key").write_text("half")
+    assert run(tmp_path)["changed"] is False
+    second = run(tmp_path, renew_days=900)
+    assert second["ca_content"] != first["ca_content"]
+    assert given(tmp_path, second["certificate"], second["key"]) == ""
+
+
+def test_a_certificate_that_nobody_has_read_is_a_change(tmp_path: Path) -> None:
+    """Until the caller says that the proxy has; a folder that a crash left with a key in it goes."""
+    marker = tmp_path / "run" / "nginx.certificate"
+    left = tmp_path / ".vaultwire-work"
+    left.mkdir()
+    (left / "leaf.key").write_text("x")
+    assert run(tmp_path, marker=str(marker))["changed"] is True
+    assert not left.exists()
+    assert run(tmp_path, marker=str(marker))["changed"] is True
+    marker.unlink()
+    assert run(tmp_path, marker=str(marker))["changed"] is False
+
+
 def test_check_mode_makes_nothing(tmp_path: Path) -> None:
     """And says that it would."""
     done = run(tmp_path / "tls", _ansible_check_mode=True)
