@@ -80,6 +80,12 @@ class Journal:
                 return Record(**json.load(stream))
         except FileNotFoundError:
             return None
+        except (ValueError, TypeError) as exc:
+            raise RestoreError(
+                f"The journal of restores {self.path} is damaged ({exc}), so nobody can tell whether one was cut off. "
+                f"If the data folder is right, and has no neighbour with {ASIDE.strip('.-')} in its name that you miss "
+                f"data of, remove the journal and run again. Nothing has been changed."
+            ) from exc
 
     def write(self, record: Record) -> None:
         """Put the record on disk in one step, before what it announces is done."""
@@ -189,6 +195,14 @@ def _make_folders(root: str, below: str, uid: int, gid: int) -> None:
         if not os.path.isdir(path):
             os.mkdir(path, 0o700)
             os.chown(path, uid, gid)
+
+
+def _sweep(data_dir: str) -> None:
+    """Remove what a host that went down has left of archives half unpacked: no journal knows of them yet."""
+    for folder, prefix in ((os.path.dirname(data_dir), os.path.basename(data_dir) + STAGING), (data_dir, STAGING)):
+        for name in os.listdir(folder) if os.path.isdir(folder) else []:
+            if name.startswith(prefix):
+                shutil.rmtree(os.path.join(folder, name))
 
 
 # The restore itself
@@ -317,6 +331,7 @@ def restore(wanted: Wanted, run: Run) -> t.Tuple[Manifest, Record]:
     """Put the archive's data in place and start the server. The caller proves it, then commits or undoes."""
     engine, journal = Engine(run), Journal(wanted.directory, wanted.container)
     recover(engine, journal)
+    _sweep(wanted.data_dir)
     check(wanted, engine)
     if not os.path.isdir(wanted.data_dir):
         os.makedirs(os.path.dirname(wanted.data_dir), mode=0o755, exist_ok=True)

@@ -101,6 +101,12 @@ class Journal:
                 return Record(**json.load(stream))
         except FileNotFoundError:
             return None
+        except (ValueError, TypeError) as exc:
+            raise SwapError(
+                f"The journal of upgrades {self.path} is damaged ({exc}), so nobody can tell whether one was cut off. "
+                f"Look at 'docker ps --all': if there is one container and its data is right, remove the journal and "
+                f"run again. Nothing has been changed."
+            ) from exc
 
     def write(self, record: Record) -> None:
         """Put the record on disk in one step, before anything it announces is done."""

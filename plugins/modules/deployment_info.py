@@ -265,11 +265,16 @@ def main() -> None:
         _host.container_info(module.run_command, module.params["container"]) if engine["running"] else {"exists": False}
     )
     own = _held_ports(container)
+    swap_directory = module.params["swap_directory"]
+    try:
+        unfinished = bool(swap_directory) and _swap.is_unfinished(swap_directory)
+    except _swap.SwapError as exc:
+        module.fail_json(msg=str(exc))
     proxies = _host.proxies_info(module.run_command, sockets)
     details = _details(module, engine, proxies, sockets) if module.params["details"] else {}
     module.exit_json(
         changed=False,
-        unfinished_swap=bool(module.params["swap_directory"]) and _swap.is_unfinished(module.params["swap_directory"]),
+        unfinished_swap=unfinished,
         engine=engine,
         container=container,
         proxies=proxies,

@@ -477,6 +477,32 @@ def test_a_restore_brings_back_the_data_of_then(place: Place, docker: Docker) ->
     assert "Nl9xQ" not in done["printed"]
 
 
+@pytest.mark.parametrize("inside", [False, True], ids=["beside", "inside"])
+def test_an_archive_half_unpacked_goes_with_the_next_restore(place: Place, docker: Docker, inside: bool) -> None:
+    """The host went down before the journal knew of it; a folder of another name is nobody's business."""
+    place.back_up()
+    left = place.data / ".restoring-x" if inside else Path(f"{place.data}.restoring-x")
+    other = Path(f"{place.data}2.restoring-x")
+    for folder in (left, other):
+        folder.mkdir()
+        (folder / "db.sqlite3").write_text("half")
+    assert place.restore()["changed"] is True
+    assert not left.exists()
+    assert other.exists()
+
+
+def test_a_damaged_journal_stops_a_restore(place: Place, docker: Docker) -> None:
+    """Whether there is something to undo cannot be told any more."""
+    place.back_up()
+    (place.archives / f".restore-{NAME}.json").write_text('{"step": ')
+    before = place.names()
+    done = place.restore()
+    assert done["failed"] is True
+    assert "is damaged" in done["msg"]
+    assert "Nothing has been changed" in done["msg"]
+    assert (place.names(), docker.log) == (before, [])
+
+
 def test_a_restore_that_was_not_proven_can_be_undone(place: Place, docker: Docker) -> None:
     """Everything as it was, the attempt gone, the server on its old data."""
     place.back_up()

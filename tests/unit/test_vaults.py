@@ -267,6 +267,16 @@ def test_the_module_tells_details_only_when_asked(data: Path, monkeypatch: pytes
     assert not re.search(SECRET, result["printed"])
 
 
+@pytest.mark.parametrize("text", ['{"step": ', "[]", '{"step": "begin"}', "\x00\x00"])
+def test_a_damaged_journal_of_swaps_is_named(tmp_path: Path, text: str) -> None:
+    """Whether an upgrade was cut off cannot be told, and every playbook asks for it."""
+    (tmp_path / "journal.json").write_text(text)
+    result = run_module(deployment_info.main, container="vault", swap_directory=str(tmp_path))
+    assert result["failed"] is True
+    assert f"{tmp_path}/journal.json is damaged" in result["msg"]
+    assert "Nothing has been changed" in result["msg"]
+
+
 def test_the_type_of_a_file_system(tmp_path: Path) -> None:
     """The longest mount point wins."""
     table = tmp_path / "mountinfo"
