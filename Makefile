@@ -10,7 +10,7 @@ export ANSIBLE_FORCE_COLOR := 0
 export PY_COLORS := 0
 SCENARIO ?= single_port
 
-.PHONY: help setup venv lint unit clients molecule test demo demo-down bench clean
+.PHONY: help setup venv lint unit clients molecule test demo demo-down soak bench clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ demo: setup  ## deploy the old and the current layout on lab hosts, and prove bo
 
 demo-down:  ## remove the hosts of the demo
 	@python3 -m lab down demo-legacy demo-modern
+
+soak: setup  ## kill runs at random points and break hosts, for about an hour: make soak SEED=7 RUNS=30
+	@SEED="$(SEED)" RUNS="$(RUNS)" ONLY="$(ONLY)" python3 tools/soak.py
 
 bench: setup  ## how long runs that change nothing take
 	@python3 tools/bench.py

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run playbooks of this collection against hosts of the lab, for the demo and the benchmark."""
+"""Run playbooks of this collection against hosts of the lab, for the demo, the benchmark and the soak."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
+# The client of the tests, which knows nothing of the collection's own modules.
+sys.path.insert(0, str(ROOT / "molecule" / "testinfra"))
 RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 

@@ -47,26 +47,35 @@ def run_vault_module(vault: Vault, name: str, **arguments: Any) -> dict[str, Any
     return dict(json.loads(done.stdout))
 
 
+def command(name: str, *arguments: str, inventories: Sequence[Path | str] = (), **variables: Any) -> list[str]:
+    """The command that runs a playbook on the scenario's inventory, with further arguments and variables."""
+    places = (SCENARIO / "inventory", PROJECT / "molecule" / "shared" / "inventory", *inventories)
+    return [
+        "ansible-playbook",
+        *(f"--inventory={path}" for path in places),
+        f"--extra-vars={json.dumps(variables)}",
+        *arguments,
+        f"playbooks/{name}.yml",
+    ]
+
+
+def environment() -> dict[str, str]:
+    """The project's settings, and the callback that quotes nothing: a message can be looked for as one line."""
+    return {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+    }
+
+
 def play(
     name: str, *arguments: str, inventories: Sequence[Path | str] = (), **variables: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run a playbook on the scenario's inventory, with further arguments, inventories and variables."""
-    places = (SCENARIO / "inventory", PROJECT / "molecule" / "shared" / "inventory", *inventories)
     return subprocess.run(
-        [
-            "ansible-playbook",
-            *(f"--inventory={path}" for path in places),
-            f"--extra-vars={json.dumps(variables)}",
-            *arguments,
-            f"playbooks/{name}.yml",
-        ],
+        command(name, *arguments, inventories=inventories, **variables),
         cwd=PROJECT,
-        # The callback that quotes nothing: a message can be looked for as one line.
-        env={
-            **os.environ,
-            "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
-            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
-        },
+        env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -32,14 +32,14 @@ class Writer(threading.Thread):
     It ends at its first failure, so that nothing it counts was written to the server that came next.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, pause: float = PAUSE_SECONDS) -> None:
         super().__init__(daemon=True)
-        self._session, self._ended = session, threading.Event()
+        self._session, self._pause, self._ended = session, pause, threading.Event()
         self.acknowledged: set[str] = set()
 
     def run(self) -> None:
         """Write."""
-        while not self._ended.wait(PAUSE_SECONDS):
+        while not self._ended.wait(self._pause):
             try:
                 self.acknowledged.add(add_item(self._session))
             except (AssertionError, OSError, ValueError):
@@ -52,9 +52,9 @@ class Writer(threading.Thread):
 
 
 @contextlib.contextmanager
-def writing(session: Session) -> Iterator[Writer]:
+def writing(session: Session, pause: float = PAUSE_SECONDS) -> Iterator[Writer]:
     """A client that writes meanwhile."""
-    writer = Writer(session)
+    writer = Writer(session, pause)
     writer.start()
     try:
         yield writer
