@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from yarl import URL
 
 from .admin import Admin, LoginPage
 from .api import Api
@@ -64,6 +65,7 @@ class Front:
             if self._base:
                 routes.append(web.get("", self._web_vault))
         app.add_routes([web.RouteDef(r.method, self._base + r.path, r.handler, r.kwargs) for r in routes])
+        app.add_routes([web.route("*", "/{path:.*}", self._tidied)])
         app.on_response_prepare.append(self._set_headers)
         return app
 
@@ -72,6 +74,17 @@ class Front:
         if self._base and not f"{request.path}/".startswith(f"{self._base}/"):
             return None
         return request.path.removeprefix(self._base)
+
+    async def _tidied(self, request: web.Request) -> web.StreamResponse:
+        """The real server looks at the parts between slashes and passes over empty ones: //admin/ is /admin."""
+        path = request.rel_url.raw_path
+        tidy = "/" + "/".join(filter(None, path.split("/")))
+        if tidy == path:
+            raise web.HTTPNotFound
+        url = URL.build(path=tidy, query_string=request.rel_url.raw_query_string, encoded=True)
+        clone = request.clone(rel_url=url)
+        clone._match_info = found = await request.app.router.resolve(clone)
+        return await found.handler(clone)
 
     async def _web_vault(self, request: web.Request) -> web.StreamResponse:
         folder = self._server.settings.web_vault

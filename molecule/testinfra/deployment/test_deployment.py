@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from actions import run_vault_module
 from proxy import logged, proxy_of
+from scan import open_ports
 from testinfra.host import Host
 from vault import Account, Session, Vault, upgrade_answer
 
@@ -56,7 +57,9 @@ def test_the_container_is_confined(host: Host, vault: Vault, container: dict[str
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert fields["Uid"].split() == [str(vault.settings.get("vaultwarden_uid", 10080))] * 4
     assert fields["Gid"].split() == [str(vault.settings.get("vaultwarden_gid", 10080))] * 4
-    assert int(fields["CapEff"], 16) == 0
+    assert {name: int(value, 16) for name, value in fields.items() if name.startswith("Cap")} == dict.fromkeys(
+        ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), 0
+    )
     assert fields["NoNewPrivs"] == "1"
 
 
@@ -64,6 +67,21 @@ def test_the_server_has_room_for_all_clients(host: Host, container: dict[str, An
     """As many files as the setting says, whatever the engine gives by itself."""
     limits = host.file(f"/proc/{container['State']['Pid']}/limits").content_string
     assert re.findall(r"Max open files +(\d+) +(\d+)", limits) == [("8192", "8192")]
+
+
+def test_the_container_has_nothing_of_the_host(container: dict[str, Any]) -> None:
+    """No socket of the engine, no device, no namespace; two folders, of which the secrets cannot be written."""
+    limits = container["HostConfig"]
+    assert not limits["Devices"]
+    assert not limits["PidMode"]
+    assert not limits["UTSMode"]
+    assert limits["IpcMode"] == "private"
+    assert limits["NetworkMode"] not in ("host", "bridge")
+    mounts = {mount["Destination"]: mount["RW"] for mount in container["Mounts"]}
+    assert len(mounts) == 2
+    assert mounts.pop("/data") is True
+    assert list(mounts.values()) == [False]
+    assert not [mount["Source"] for mount in container["Mounts"] if mount["Source"].endswith(".sock")]
 
 
 def test_the_container_cannot_write_outside_its_data(host: Host, vault: Vault) -> None:
@@ -91,6 +109,12 @@ def test_nothing_else_listens(host: Host, vault: Vault) -> None:
     assert f"127.0.0.1:{vault.http_port}->8080/tcp" in published
     assert (second in published) is vault.legacy
     assert published.count("->") == (2 if vault.legacy else 1)
+
+
+def test_nothing_else_answers(vault: Vault) -> None:
+    """Every port, asked from outside: SSH and the proxy, not the server, whatever firewall or engine says."""
+    answering, ports = open_ports(vault.address), proxy_of(vault).ports
+    assert answering | ports == {22, *ports, *vault.proxy_ports}
 
 
 def test_the_environment_has_the_switch_of_its_era(container: dict[str, Any], vault: Vault) -> None:
