@@ -225,9 +225,11 @@ def _converse(wire: Wire, target: Target, question: Question, deadline: Deadline
         )
     else:
         headers["Connection"] = "close"
+    # Before the answer: a peer that ends TLS without a word takes the certificate with it.
+    certificate = _certificate(wire.sock)
     response = exchange(wire, target.host_header, "GET", target.base_path + question.path, headers)
     if response.status != 101:
-        return dataclasses.replace(_plain_answer(response), certificate=_certificate(wire.sock))
+        return dataclasses.replace(_plain_answer(response), certificate=certificate)
     answer = Answer(
         status=101,
         server=_header(response, "server"),

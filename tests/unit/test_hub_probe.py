@@ -390,6 +390,13 @@ def test_tls_with_an_authority_of_ones_own(authority: Authority, tmp_path: Path)
         assert probe(vault, validate_certs=False)["verdict"] == "ok"
 
 
+def test_a_proxy_that_ends_tls_without_a_word_has_answered(authority: Authority) -> None:
+    """An answer without a length ends with the connection, and OpenSSL then forgets the certificate."""
+    with FakeVault(legacy(), authority.server("127.0.0.1")) as vault:
+        result = probe(vault, ca_content=authority.pem, layout="legacy")
+    assert (codes(result), result["hub"]["status"]) == ([], 401)
+
+
 def test_connect_to_keeps_the_name_for_tls_and_host(authority: Authority) -> None:
     with FakeVault(healthy(), authority.server("vault.example.com")) as vault:
         result = probe("https://vault.example.com", connect_to=f"127.0.0.1:{vault.port}", ca_content=authority.pem)
