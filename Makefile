@@ -10,10 +10,10 @@ export ANSIBLE_FORCE_COLOR := 0
 export PY_COLORS := 0
 SCENARIO ?= single_port
 
-.PHONY: help setup venv lint unit clients molecule test demo demo-down soak bench clean
+.PHONY: help setup venv lint unit clients molecule test demo demo-down soak bench bench-sockets bench-latency clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 venv:
 	@tools/setup-venv
@@ -49,6 +49,12 @@ soak: setup  ## kill runs at random points and break hosts, for about an hour: m
 
 bench: setup  ## how long runs that change nothing take
 	@python3 tools/bench.py
+
+bench-sockets: setup  ## 10,000 idle hub sockets through each proxy, an edit and a restart under them; an hour
+	@python3 tools/bench_sockets.py
+
+bench-latency: setup  ## what each proxy adds to the time until an edit is there
+	@python3 tools/bench_latency.py
 
 clean:  ## remove the lab and everything that was built here; the image cache stays
 	@python3 -m lab clean

@@ -21,7 +21,7 @@ from unittest import mock
 from playbook import ROOT
 
 sys.path.insert(0, str(ROOT / "molecule" / "testinfra"))
-from vault import Session, Vault, throwaway_account
+from vault import Account, Session, Vault, throwaway_account
 
 #: Seconds between two requests of the client that watches.
 INTERVAL = 0.02
@@ -71,6 +71,14 @@ class DemoVault:
         """Remove the account."""
         self._exit.close()
 
+    def session(self) -> Session:
+        """One more signed-in device of the account."""
+        return Session(self.vault, self._account)
+
+    def account(self) -> contextlib.AbstractContextManager[Account]:
+        """One more account, for the time of a block."""
+        return throwaway_account(self.vault)
+
     def wait_until_alive(self) -> None:
         """Wait until the vault answers through the proxy."""
         deadline = time.monotonic() + 60
@@ -86,12 +94,12 @@ class DemoVault:
     def add_item(self) -> str:
         """A new item in the account; its identifier."""
         item = {"type": 1, "name": "2.demo|x|y", "login": {}}
-        made = Session(self.vault, self._account).call("POST", "/api/ciphers", item)
+        made = self.session().call("POST", "/api/ciphers", item)
         return str(made.get("id") or made["Id"])
 
     def has_item(self, identifier: str) -> bool:
         """Whether the account still has it."""
-        found = Session(self.vault, self._account).call("GET", "/api/sync")
+        found = self.session().call("GET", "/api/sync")
         return identifier in {item.get("id") or item["Id"] for item in found.get("ciphers") or found["Ciphers"]}
 
     @contextlib.contextmanager
