@@ -8,14 +8,21 @@ import ipaddress
 import re
 import typing as t
 
-from . import _render_documents
+from . import _render_envoy, _render_kubernetes
 from ._domain import parse_domain
-from ._proxy import Settings
+from ._proxy import Settings, body_bytes
 
 _PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+/?")
 _IN_CONTAINER = "runs in a container, where loopback is the container itself"
 _HOPS_IN_NGINX = "hands over the address of whoever connects. Empty it, and name the hops by set_real_ip_from there"
+_IN_POD = "runs in a pod, where loopback is the pod itself"
 _NO_PROXY_PROTOCOL = "gets no PROXY header by this file. Empty it, or have the hops tell the address in a header"
+
+
+#: Where DSM's own entry finds the server of our file, on loopback of the NAS.
+_SYNOLOGY_PORT = 18443
+#: Seconds that a connection to the server may wait for the next request. The server itself closes after five.
+_UPSTREAM_IDLE = 4
 
 
 class Product(t.NamedTuple):
@@ -56,7 +63,46 @@ PRODUCTS: t.Dict[str, Product] = {
         "envoy --mode validate -c /etc/envoy/envoy.yaml",
         refuses={"proxy_protocol": _NO_PROXY_PROTOCOL},
         hop_header="X-Forwarded-For",
-        documents=_render_documents.envoy,
+        documents=_render_envoy.envoy,
+    ),
+    "istio": Product(
+        "Istio",
+        "istio.yml",
+        "kubectl apply -n <the namespace of the ingress gateway> -f istio.yml",
+        "istioctl analyze istio.yml",
+        apart=_IN_POD,
+        refuses={
+            "admin_networks": "compares paths as its mesh tidies them. Empty it for this product, and deny the admin "
+            "page by an AuthorizationPolicy after setting pathNormalization to DECODE_AND_MERGE_SLASHES",
+            "trusted_hops": "counts hops for a whole gateway. Empty it for this product, and set numTrustedProxies in "
+            "the annotation proxy.istio.io/config of the gateway",
+        },
+        documents=_render_kubernetes.istio,
+    ),
+    "kubernetes_gateway": Product(
+        "the Gateway API of Kubernetes",
+        "gateway.yml",
+        "set gatewayClassName to one of kubectl get gatewayclass, then kubectl apply -n <namespace> -f gateway.yml",
+        "kubectl apply --dry-run=server -n <namespace> -f gateway.yml",
+        apart=_IN_POD,
+        refuses={
+            "admin_networks": "has no rule for networks. Empty it for this product, and use a policy of your "
+            "implementation",
+            "trusted_hops": "has no word on it. Empty it for this product, and name the hops to your implementation",
+        },
+        documents=_render_kubernetes.gateway,
+    ),
+    "kubernetes_ingress": Product(
+        "ingress-nginx",
+        "ingress.yml",
+        "kubectl apply -n <namespace> -f ingress.yml",
+        "kubectl apply --dry-run=server -n <namespace> -f ingress.yml",
+        apart=_IN_POD,
+        refuses={
+            "trusted_hops": "believes hops of the whole cluster. Empty it for this product, and set "
+            "use-forwarded-headers and proxy-real-ip-cidr in the ConfigMap of the controller",
+        },
+        documents=_render_kubernetes.ingress,
     ),
     "npm": Product(
         "Nginx Proxy Manager",
@@ -66,6 +112,28 @@ PRODUCTS: t.Dict[str, Product] = {
         apart=_IN_CONTAINER,
         refuses={"trusted_hops": _HOPS_IN_NGINX},
     ),
+    "pound": Product(
+        "Pound",
+        "pound.cfg",
+        "/etc/pound.cfg, or the file that the package names; restart Pound",
+        "pound -c",
+        refuses={
+            "trusted_hops": "hands over the address of whoever connects: before 4.18 it can't do otherwise. Empty it "
+            "for this product, or choose another proxy",
+        },
+    ),
+    "relayd": Product(
+        "relayd of OpenBSD",
+        "relayd.conf",
+        "/etc/relayd.conf, then rcctl enable relayd and rcctl restart relayd",
+        "relayd -n -f /etc/relayd.conf",
+        apart="runs on another host, where loopback is that host",
+        refuses={
+            "admin_networks": "compares paths as they were sent, so another spelling would pass. Empty it for this "
+            "product, and leave vaultwarden_admin_token empty or choose another proxy",
+            "trusted_hops": "hands over the address of whoever connects and knows no other. Empty it for this product",
+        },
+    ),
     "swag": Product(
         "SWAG",
         "vaultwarden.subdomain.conf",
@@ -74,7 +142,22 @@ PRODUCTS: t.Dict[str, Product] = {
         apart=_IN_CONTAINER,
         refuses={"trusted_hops": _HOPS_IN_NGINX},
     ),
+    "synology": Product(
+        "Synology DSM",
+        "http.vaultwire.conf",
+        "/usr/local/etc/nginx/conf.d/ on the NAS, as root, under a name that begins with http.; then nginx -s reload",
+        "nginx -t",
+        apart="runs on the NAS, where loopback is the NAS itself",
+        refuses={
+            "trusted_hops": "hands over the address of whoever connects to DSM. Empty it for this product, and name "
+            "the hops to DSM",
+        },
+    ),
 }
+
+
+#: Names that stand for several products.
+GROUPS = {"kubernetes": ["kubernetes_gateway", "kubernetes_ingress"]}
 
 
 class Choice(t.TypedDict):
@@ -88,7 +171,7 @@ class Choice(t.TypedDict):
 def render_choice(settings: Settings, chosen: t.Union[str, t.Sequence[str]]) -> Choice:
     """One name, a list or ``all`` -> what is written of it; ``all`` is every product that can carry the settings."""
     names = re.split(r"[\s,]+", chosen.strip()) if isinstance(chosen, str) else [str(name) for name in chosen]
-    wanted = sorted(set(names) - {""})
+    wanted = sorted({product for name in names for product in GROUPS.get(name, [name])} - {""})
     problems = _problems_for_all(settings)
     if not wanted:
         problems.append(f"reverse_proxy_render_for is empty. Name one or more of {_known()}.")
@@ -102,7 +185,7 @@ def render_choice(settings: Settings, chosen: t.Union[str, t.Sequence[str]]) -> 
 
 
 def _known() -> str:
-    return f"{', '.join(sorted(PRODUCTS))}, or all"
+    return f"{', '.join(sorted([*PRODUCTS, *GROUPS]))}, or all"
 
 
 def _problems_for_all(settings: Settings) -> t.List[str]:
@@ -138,7 +221,7 @@ def render_problems(settings: Settings, name: str) -> t.List[str]:
 
 
 def _address(route: t.Mapping[str, t.Any]) -> t.Any:
-    return ipaddress.ip_address(_render_documents.split_address(str(route["upstream"]))[0])
+    return ipaddress.ip_address(split_address(str(route["upstream"]))[0])
 
 
 def _is_address(host: str) -> bool:
@@ -147,6 +230,22 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def split_address(upstream: str) -> t.Tuple[str, int]:
+    """``'[2001:db8::1]:8080'`` -> the address without brackets, and the port."""
+    host, _, port = upstream.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def any_spelling(path: str) -> str:
+    """A regular expression for a path that is compared as it was sent: letters may be encoded, slashes doubled."""
+    pattern = ""
+    for part in path.strip("/").split("/"):
+        pattern += "(?:/|%2f)+" + "".join(
+            f"(?:{re.escape(letter)}|%{ord(letter.lower()):02x}|%{ord(letter.upper()):02x})" for letter in part
+        )
+    return f"(?i){pattern}(?:(?:/|%2f).*)?"
 
 
 def render_plan(settings: Settings, name: str) -> t.Dict[str, t.Any]:
@@ -169,15 +268,24 @@ def render_plan(settings: Settings, name: str) -> t.Dict[str, t.Any]:
         "http_port": int(settings["http_port"]),
         "certificate": settings["certificate"] or f"/etc/{name}/tls/fullchain.pem",
         "key": settings["key"] or f"/etc/{name}/tls/key.pem",
+        "bundle": f"/etc/{name}/{settings['site']}.pem",
         "max_body": settings["max_body"],
+        "max_body_bytes": body_bytes(settings["max_body"]),
         "max_clients": int(settings["max_clients"]),
+        # Each client's socket, and a connection for all else.
+        "connections": int(settings["max_clients"]) * 2 + 512,
+        "upstream_idle": _UPSTREAM_IDLE,
+        "inner_port": _SYNOLOGY_PORT,
         "read_timeout": int(settings["read_timeout"]),
         "admin_networks": list(settings["admin_networks"]),
         "admin_pattern": settings["admin_pattern"],
+        "admin_spellings": any_spelling(f"{domain.base_path}/admin"),
         "trusted_hops": list(settings["trusted_hops"]),
         "routes": [
             {
                 **route,
+                "address": split_address(route["upstream"])[0],
+                "port": split_address(route["upstream"])[1],
                 # Exact ends with the path; a prefix takes all below it. The language is that of Go.
                 "pattern": f"^{re.escape(route['path'])}" + ("$" if route["match"] == "exact" else ""),
             }

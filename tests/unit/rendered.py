@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 from ansible.plugins.filter.core import to_nice_yaml
@@ -55,6 +57,28 @@ def settings(
 def text(product: str, **chosen: Any) -> str:
     plan = _render.render_plan(settings(**chosen), product)
     return TEMPLATES.get_template(f"render/{product}.j2").render(plan=plan)
+
+
+class Front(NamedTuple):
+    """A proxy that runs: its ports, whom to trust, and its output, the access log included."""
+
+    port: int
+    http_port: int
+    ca: str
+    log: Path
+
+    def ask(self, path: str, headers: dict[str, str] | None = None, secure: bool = True) -> tuple[int, str]:
+        """The status, and where a redirect leads."""
+        connection: http.client.HTTPConnection
+        if secure:
+            context = ssl.create_default_context(cadata=self.ca)
+            connection = http.client.HTTPSConnection("localhost", self.port, timeout=10, context=context)
+        else:
+            connection = http.client.HTTPConnection("localhost", self.http_port, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers=headers or {})
+            answer = connection.getresponse()
+            return answer.status, answer.headers.get("Location", "")
 
 
 @contextlib.contextmanager

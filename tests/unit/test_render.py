@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
 import yaml
 from fake_module import run_module
 from fake_server import StandIn, free_port
+from fake_vault import FakeVault, reply
 from rendered import HUB, ROOT, SERVER, running, settings, text
 
 from ansible_collections.vaultwire.stack.plugins.module_utils import _render
@@ -29,7 +32,7 @@ def nginx_config(product: str, folder: Path, rendered: str, port: int) -> Path:
     if product == "npm":
         rendered = f"server {{\nlisten 127.0.0.1:{port};\n{rendered}\n}}"
     rendered = re.sub(r"listen 443 ssl;\s+listen \[::\]:443 ssl;", f"listen 127.0.0.1:{port};", rendered)
-    rendered = rendered.replace("include /config/nginx/ssl.conf;", "")
+    rendered = rendered.replace("include /config/nginx/ssl.conf;", "").replace("127.0.0.1:18443", f"127.0.0.1:{port}")
     temporary = "".join(
         f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
@@ -75,7 +78,7 @@ def test_nginx_proxy_manager_leaves_its_own_location_out(base: str) -> None:
 @with_nginx
 @every
 @layouts
-@pytest.mark.parametrize("product", ["npm", "swag"])
+@pytest.mark.parametrize("product", ["npm", "swag", "synology"])
 def test_nginx_takes_the_file(product: str, layout: str, base: str, tmp_path: Path) -> None:
     rendered = text(product, layout=layout, base=base, admin_networks=["192.0.2.0/24"])
     config = nginx_config(product, tmp_path, rendered, free_port())
@@ -104,7 +107,7 @@ def findings(product: str, layout: str, folder: Path, broken: bool) -> list[str]
 
 @with_nginx
 @layouts
-@pytest.mark.parametrize("product", ["npm", "swag"])
+@pytest.mark.parametrize("product", ["npm", "swag", "synology"])
 def test_the_live_channel_goes_through_and_a_broken_twin_is_found(product: str, layout: str, tmp_path: Path) -> None:
     (tmp_path / "ours").mkdir()
     (tmp_path / "twin").mkdir()
@@ -112,6 +115,38 @@ def test_the_live_channel_goes_through_and_a_broken_twin_is_found(product: str, 
     twin = findings(product, layout, tmp_path / "twin", broken=True)
     assert ours == []
     assert twin != []
+
+
+@every
+@layouts
+def test_relayd_takes_the_last_rule_that_fits(layout: str, base: str) -> None:
+    """fnmatch is what relayd compares with."""
+    rendered = text("relayd", layout=layout, base=base)
+    rules = re.findall(r'^    (?:block|pass) request path "([^"]+)"(?: forward to <(\w+)>)?$', rendered, re.MULTILINE)
+    tables = dict(re.findall(r"forward to <(\w+)> port (\d+) check tcp", rendered))
+
+    def port(path: str) -> str:
+        return [tables.get(table, "blocked") for pattern, table in rules if fnmatch.fnmatchcase(path, pattern)][-1]
+
+    assert port(f"{base}/notifications/hub") == ("8081" if layout == "legacy" else "8080")
+    for path in ("/notifications/hub/negotiate", "/notifications/anonymous-hub", "/api/sync", "/"):
+        assert port(base + path) == "8080"
+    assert port("/elsewhere") == ("blocked" if base else "8080")
+    assert "http { websockets," in rendered
+    assert "\n    match request url log" not in rendered
+
+
+@with_nginx
+def test_dsm_tells_the_address_of_its_peer(tmp_path: Path) -> None:
+    port = free_port()
+    with FakeVault({"/alive": reply(200)}) as vault:
+        rendered = text("synology", server=f"127.0.0.1:{vault.port}")
+        with running([NGINX, "-c", nginx_config("synology", tmp_path, rendered, port)], port, tmp_path / "output"):
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/alive", headers={"X-Real-IP": "198.51.100.7"})
+            assert urllib.request.urlopen(request, timeout=10).status == 200
+    seen = vault.requests[0].headers
+    assert [seen[name] for name in ("x-real-ip", "x-forwarded-for")] == ["198.51.100.7"] * 2
+    assert seen["x-forwarded-proto"] == "https"
 
 
 def problems(product: str, **changes: object) -> str:
@@ -131,6 +166,16 @@ LOOPBACK = [{"match": "prefix", "path": "/", "upstream": "127.0.0.1:8080"}]
         ("npm", {"trusted_hops": ["192.0.2.0/24"]}, "set_real_ip_from"),
         ("envoy", {"trusted_hops": ["192.0.2.0/24"], "trusted_header": "CF-Connecting-IP"}, "only in X-Forwarded-For"),
         ("envoy", {"trusted_hops": ["192.0.2.0/24"], "proxy_protocol": True}, "no PROXY header"),
+        ("istio", {"admin_networks": ["192.0.2.0/24"]}, "DECODE_AND_MERGE_SLASHES"),
+        ("istio", {"trusted_hops": ["192.0.2.0/24"]}, "numTrustedProxies"),
+        ("istio", {"routes": LOOPBACK}, "pod itself"),
+        ("kubernetes", {"admin_networks": ["192.0.2.0/24"]}, "the Gateway API of Kubernetes has no rule for networks"),
+        ("kubernetes_ingress", {"trusted_hops": ["192.0.2.0/24"]}, "proxy-real-ip-cidr"),
+        ("pound", {"trusted_hops": ["192.0.2.0/24"]}, "before 4.18"),
+        ("relayd", {"admin_networks": ["192.0.2.0/24"]}, "another spelling"),
+        ("relayd", {"trusted_hops": ["192.0.2.0/24"]}, "knows no other"),
+        ("synology", {"routes": LOOPBACK}, "the NAS itself"),
+        ("synology", {"trusted_hops": ["192.0.2.0/24"]}, "connects to DSM"),
         ("squid", {}, "'squid'"),
         ("", {}, "is empty"),
     ],
@@ -157,6 +202,7 @@ def test_products_are_one_a_list_or_all_that_can() -> None:
         return _render.render_choice(settings(**changes), chosen)["products"]
 
     assert products("all") == sorted(_render.PRODUCTS)
+    assert products("kubernetes, npm") == ["kubernetes_gateway", "kubernetes_ingress", "npm"]
     assert products("swag, npm") == products(["npm", "swag", "npm"]) == ["npm", "swag"]
     assert "cloudflared" not in products("all", admin_networks=["192.0.2.0/24"])
 
@@ -194,3 +240,11 @@ def test_the_playbook_writes_once_and_refuses_before_it_writes(tmp_path: Path) -
         assert "192.0.2.1" in written
         assert "notifications_check_url=https://vault.example.com\n" in written
     assert "changed=0" in play(tmp_path)
+
+
+def test_the_documents_name_every_product() -> None:
+    section = (ROOT / "docs" / "proxies.md").read_text().partition("## Proxies that the collection does not run")[2]
+    rows = re.findall(r"^\| `(\w+)`", section.partition("\n## ")[0], re.MULTILINE)
+    assert set(rows) - {"render_for"} == set(_render.PRODUCTS)
+    defaults = (ROOT / "roles" / "reverse_proxy" / "defaults" / "main.yml").read_text()
+    assert all(re.search(rf"^# .*\b{name}\b", defaults, re.MULTILINE) for name in [*_render.PRODUCTS, *_render.GROUPS])

@@ -4,49 +4,25 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import re
 import shutil
-import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
 from fake_server import StandIn, free_port
 from fake_vault import FakeVault, make_authority, reply
-from rendered import proofs, running, text
+from rendered import Front, proofs, running, text
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _render_documents
+from ansible_collections.vaultwire.stack.plugins.module_utils import _render
 
 every = pytest.mark.parametrize("base", ["", "/vault"])
 layouts = pytest.mark.parametrize("layout", ["legacy", "single_port"])
 ENVOY = shutil.which("envoy") or ""
 with_envoy = pytest.mark.skipif(not ENVOY, reason="there is no envoy on this machine to ask")
-
-
-class Front(NamedTuple):
-    """An Envoy that runs: its ports, whom to trust, and its output, the access log included."""
-
-    port: int
-    http_port: int
-    ca: str
-    log: Path
-
-    def ask(self, path: str, headers: dict[str, str] | None = None, secure: bool = True) -> tuple[int, str]:
-        """The status, and where a redirect leads."""
-        connection: http.client.HTTPConnection
-        if secure:
-            context = ssl.create_default_context(cadata=self.ca)
-            connection = http.client.HTTPSConnection("localhost", self.port, timeout=10, context=context)
-        else:
-            connection = http.client.HTTPConnection("localhost", self.http_port, timeout=10)
-        with contextlib.closing(connection):
-            connection.request("GET", path, headers=headers or {})
-            answer = connection.getresponse()
-            return answer.status, answer.headers.get("Location", "")
 
 
 def config(folder: Path, base: str = "", broken: bool = False, **chosen: Any) -> tuple[Path, Front]:
@@ -172,4 +148,4 @@ def test_only_a_trusted_hop_tells_the_address(hop: str, expected: str, tmp_path:
     ],
 )
 def test_any_spelling_of_a_path_is_found(path: str, matches: bool) -> None:
-    assert bool(re.fullmatch(_render_documents.any_spelling("/vault/admin"), path)) == matches
+    assert bool(re.fullmatch(_render.any_spelling("/vault/admin"), path)) == matches

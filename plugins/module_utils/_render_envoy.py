@@ -1,40 +1,17 @@
 # Copyright: vaultwire contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files in YAML for proxies that the collection does not run, as data. Pure: no Ansible imports."""
+"""The configuration of an Envoy for a vault, as data. Pure: no Ansible imports."""
 
 from __future__ import annotations
 
 import ipaddress
-import re
 import typing as t
-
-from ._proxy import body_bytes
 
 Plan = t.Mapping[str, t.Any]
 Document = t.Dict[str, t.Any]
 
 _LONGEST = 2**63 - 1
-#: Seconds that a connection to the server may wait for the next request. The server itself closes after five.
-_UPSTREAM_IDLE = 4
-#: Connections for ordinary requests, beside those of the sockets.
-_SPARE = 512
 _ENVOY = "type.googleapis.com/envoy.extensions"
-
-
-def split_address(upstream: str) -> t.Tuple[str, int]:
-    """``'[2001:db8::1]:8080'`` -> the address without brackets, and the port."""
-    host, _, port = upstream.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-def any_spelling(path: str) -> str:
-    """A regular expression for a path that is compared as it was sent: letters may be encoded, slashes doubled."""
-    pattern = ""
-    for part in path.strip("/").split("/"):
-        pattern += "(?:/|%2f)+" + "".join(
-            f"(?:{re.escape(letter)}|%{ord(letter.lower()):02x}|%{ord(letter.upper()):02x})" for letter in part
-        )
-    return f"(?i){pattern}(?:(?:/|%2f).*)?"
 
 
 def envoy(plan: Plan) -> t.List[Document]:
@@ -54,8 +31,7 @@ def envoy(plan: Plan) -> t.List[Document]:
     clusters = [_envoy_cluster(plan, number, route) for number, route in enumerate(plan["routes"])]
     connections = {
         "@type": f"{_ENVOY}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-        # Each client holds its socket and a connection for all else.
-        "max_active_downstream_connections": int(plan["max_clients"]) * 2 + _SPARE,
+        "max_active_downstream_connections": plan["connections"],
     }
     monitor = {"name": "envoy.resource_monitors.global_downstream_max_connections", "typed_config": connections}
     return [
@@ -170,14 +146,14 @@ def _envoy_site(plan: Plan) -> Document:
                 "headers": [
                     {
                         "name": "content-length",
-                        "range_match": {"start": body_bytes(plan["max_body"]) + 1, "end": _LONGEST},
+                        "range_match": {"start": plan["max_body_bytes"] + 1, "end": _LONGEST},
                     }
                 ],
             },
             "direct_response": {"status": 413},
         }
     ]
-    if not body_bytes(plan["max_body"]):
+    if not plan["max_body_bytes"]:
         routes = []
     for number, route in enumerate(plan["routes"]):
         routes.append(
@@ -205,10 +181,9 @@ def _envoy_admin(plan: Plan) -> t.List[Document]:
     if not plan["admin_networks"]:
         return []
     networks = [ipaddress.ip_network(str(network)) for network in plan["admin_networks"]]
-    pattern = any_spelling(f"{plan['base']}/admin")
     others = {"not_id": {"or_ids": {"ids": [{"remote_ip": _envoy_cidr(network)} for network in networks]}}}
     policy = {
-        "permissions": [{"url_path": {"path": {"safe_regex": {"regex": pattern}}}}],
+        "permissions": [{"url_path": {"path": {"safe_regex": {"regex": plan["admin_spellings"]}}}}],
         "principals": [others],
     }
     rules = {"action": "DENY", "policies": {"admin page": policy}}
@@ -229,15 +204,14 @@ def _cluster_name(plan: Plan, number: int) -> str:
 
 def _envoy_cluster(plan: Plan, number: int, route: Plan) -> Document:
     name = _cluster_name(plan, number)
-    address, port = split_address(route["upstream"])
-    # Each client holds one socket, and with it a connection and a request; by default Envoy stops at 1024.
-    limit = int(plan["max_clients"]) + _SPARE
+    # Each client's socket takes a connection and a request; by default Envoy stops at 1024.
+    limit = plan["connections"]
     options = {
         "@type": f"{_ENVOY}.upstreams.http.v3.HttpProtocolOptions",
-        "common_http_protocol_options": {"idle_timeout": f"{_UPSTREAM_IDLE}s"},
+        "common_http_protocol_options": {"idle_timeout": f"{plan['upstream_idle']}s"},
         "explicit_http_config": {"http_protocol_options": {}},
     }
-    endpoint = {"address": {"socket_address": {"address": address, "port_value": port}}}
+    endpoint = {"address": {"socket_address": {"address": route["address"], "port_value": route["port"]}}}
     return {
         "name": name,
         "type": "STATIC",
