@@ -96,7 +96,7 @@ class CommandLine:
 
     def __init__(self, cli: Cli, profile: Path, authority: Authority, email: str) -> None:
         profile.mkdir()
-        self.cli, self.email = cli, email
+        self.cli = cli
         self._command = [str(NODE), "--require", str(HERE / "no_argon2.cjs"), str(MODULES / cli.module / "build/bw.js")]
         self._env = {
             "PATH": os.environ["PATH"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -84,24 +83,31 @@ def site(plan: LayoutPlan, proxy: Proxy, authority: Authority, tmp_path: Path) -
         yield f"{proxy}-{plan.version}"
 
 
+@pytest.fixture(scope="module")
+def email(plan: LayoutPlan, browser: Any, authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An account with real keys, made through nginx. A page shows only what it was told since its login."""
+    address = f"{plan.version}@example.com"
+    with serve(PROXIES[0], routes(plan), tmp_path_factory.mktemp("registration"), authority):
+        window = Window(browser, "registration")
+        window.do("register", address, PASSWORD)
+        window.context.close()
+    return address
+
+
 @pytest.fixture(scope="module", params=[CLI_2023, CLI_2026], ids=str)
 def command_line(
     request: pytest.FixtureRequest,
     plan: LayoutPlan,
-    browser: Any,
+    email: str,
     authority: Authority,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[CommandLine]:
-    """The official client, signed in through nginx to an account of its own. It stays when the proxy is another."""
+    """The official client, signed in through nginx. It stays when the proxy is another."""
     cli = request.param
     if cli is CLI_2026 and plan.layout == "legacy":
         pytest.skip("this release of the client does not sign in to servers that old")
     folder = tmp_path_factory.mktemp("command-line")
-    email = address()
     with serve(PROXIES[0], routes(plan), folder / "proxy", authority):
-        window = Window(browser, "registration")
-        window.do("register", email, PASSWORD)
-        window.context.close()
         line = CommandLine(cli, folder / "profile", authority, email)
     with line.serving():
         yield line
@@ -119,20 +125,3 @@ def open_window(browser: Any) -> Iterator[Callable[[str], Window]]:
     yield make
     for window in opened:
         window.context.close()
-
-
-def address() -> str:
-    """An address that nobody has yet."""
-    return f"{uuid.uuid4().hex[:8]}@example.com"
-
-
-@pytest.fixture
-def register(open_window: Callable[[str], Window]) -> Callable[[], str]:
-    """Makes an account with real keys, and tells its address."""
-
-    def make() -> str:
-        email = address()
-        open_window("registration").do("register", email, PASSWORD)
-        return email
-
-    return make

@@ -21,7 +21,6 @@ from .world import Authority
 
 CREATED, CHANGED = "Type 1", "Type 0"
 Open = Callable[[str], Window]
-Register = Callable[[], str]
 NGINX = PROXIES[0]
 
 
@@ -36,9 +35,8 @@ def test_nothing_can_leave(browser: Any) -> None:
     context.close()
 
 
-def test_a_change_in_one_browser_session_is_shown_by_another(open_window: Open, site: str, register: Register) -> None:
+def test_a_change_in_one_browser_session_is_shown_by_another(open_window: Open, site: str, email: str) -> None:
     """Two contexts share nothing; the second never asks, it is told."""
-    email = register()
     first, second = open_window("A"), open_window("B")
     first.login(email)
     second.login(email)
@@ -54,11 +52,11 @@ def test_a_change_in_one_browser_session_is_shown_by_another(open_window: Open, 
 
 
 def test_a_change_by_the_command_line_is_shown_by_a_browser(
-    open_window: Open, site: str, command_line: CommandLine
+    open_window: Open, site: str, email: str, command_line: CommandLine
 ) -> None:
     """The official client creates and edits with its own cryptography."""
     window = open_window("B")
-    window.login(command_line.email)
+    window.login(email)
     window.do("listen")
     assert window.channel() == "live"
     item = command_line.create("made by bw")
@@ -72,28 +70,27 @@ def test_a_change_by_the_command_line_is_shown_by_a_browser(
 
 
 def test_with_the_rules_of_the_other_layout_there_is_no_live_channel(
-    open_window: Open, plan: LayoutPlan, proxy: Proxy, authority: Authority, register: Register, tmp_path: Path
+    open_window: Open, plan: LayoutPlan, proxy: Proxy, authority: Authority, email: str, tmp_path: Path
 ) -> None:
     """What an upgrade of the server alone leaves behind, and what old guides forget: the hub goes to the wrong port."""
     other = next(version for version in VERSIONS if version != str(plan.version))
     wrong = routes(plan_layout(parse_version(other)))
     with serve(proxy, wrong, tmp_path, authority):
-        refuse_to_be_live(open_window, register, f"{proxy}-{plan.version}")
+        refuse_to_be_live(open_window, email, f"{proxy}-{plan.version}")
     assert_the_proxy_is_to_blame(proxy, tmp_path)
 
 
 def test_without_the_upgrade_lines_there_is_no_live_channel(
-    open_window: Open, plan: LayoutPlan, authority: Authority, register: Register, tmp_path: Path
+    open_window: Open, plan: LayoutPlan, authority: Authority, email: str, tmp_path: Path
 ) -> None:
     """The same site less two lines. The other proxies pass upgrades on by themselves."""
     with serve(NGINX, routes(plan), tmp_path, authority, without_upgrade):
-        refuse_to_be_live(open_window, register, f"no-upgrade-{plan.version}")
+        refuse_to_be_live(open_window, email, f"no-upgrade-{plan.version}")
     assert_the_proxy_is_to_blame(NGINX, tmp_path)
 
 
-def refuse_to_be_live(open_window: Open, register: Register, name: str) -> None:
+def refuse_to_be_live(open_window: Open, email: str, name: str) -> None:
     """The vault works; the page says that it is not live, and never learns of a change."""
-    email = register()
     first, second = open_window("A"), open_window("B")
     first.login(email)
     second.login(email)
