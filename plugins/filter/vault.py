@@ -140,6 +140,7 @@ class FilterModule:
             "layout_plan": _guard(layout_plan),
             "vaultwarden_plan": _guard(vaultwarden_plan),
             "vaultwarden_problems": _settings.find_problems,
+            "vaultwarden_folder_problems": _settings.folder_problems,
             "vaultwarden_environment": _guard(_settings.build_environment),
             "vaultwarden_secret_files": _settings.secret_files,
             "image_reference": _guard(image_reference),

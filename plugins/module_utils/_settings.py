@@ -85,6 +85,9 @@ _SHARED_FOLDERS = frozenset(
 _KERNEL_FOLDERS = ("/proc/", "/sys/", "/dev/")
 #: The fewest that make sense, and the most that the kernel grants by itself (fs.nr_open).
 _OPEN_FILES = (1024, 2**20)
+#: The folder of a volume that nobody has named.
+_ANONYMOUS_VOLUME = re.compile(r"/volumes/[0-9a-f]{64}(/|$)")
+_OTHER_DATABASE = re.compile(r"(mysql|postgres(ql)?):")
 #: The highest number that engines take for a user or group.
 _HIGHEST_ID = 2**31 - 1
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
@@ -283,12 +286,52 @@ def _check_paths(settings: Settings) -> t.Iterator[str]:
                 f"vaultwarden_{key} is {path}, which belongs to the system: the role would give it to the server's "
                 f"user and close it to all others. Name a folder of its own, for example /srv/vaultwarden."
             )
+        elif _ANONYMOUS_VOLUME.search(path):
+            yield (
+                f"vaultwarden_{key} is {path}, in a volume without a name: the engine removes those with their "
+                f"container or when it cleans up. Name a folder of its own, for example /srv/vaultwarden."
+            )
     data, config = f"{settings['data_dir']}/", f"{settings['config_dir']}/"
     if config.startswith(data) or data.startswith(f"{config}secrets/"):
         yield (
             f"vaultwarden_data_dir is {data[:-1]} and vaultwarden_config_dir is {config[:-1]}: the server's data and "
             f"its secrets would lie in each other. Set them to two folders."
         )
+
+
+def folder_problems(settings: Settings, folders: t.Iterable[t.Mapping[str, t.Any]]) -> t.List[str]:
+    """Why the folders of a host, as it described them, cannot be the server's; as full sentences."""
+    found = {folder["path"]: folder for folder in folders}
+    entries = {key: found[settings[key]] for key in ("data_dir", "config_dir") if settings[key] in found}
+    problems = []
+    for key, entry in entries.items():
+        path, real = entry["path"], entry["real"]
+        if entry["obstacle"]:
+            problems.append(
+                f"vaultwarden_{key} is {path}, but {entry['obstacle']}. Remove that, or name a folder elsewhere, for "
+                f"example /srv/vaultwarden."
+            )
+        elif real != path and (real in _SHARED_FOLDERS or f"{real}/".startswith(("//", *_KERNEL_FOLDERS))):
+            problems.append(
+                f"vaultwarden_{key} is {path}, which leads to {real} and belongs to the system: the role would give it "
+                f"to the server's user and close it to all others. Turn the link to a folder of its own."
+            )
+    if len(entries) == 2 and not problems:
+        problems.extend(_check_paths({key: entry["real"] for key, entry in entries.items()}))
+    if "data_dir" in entries and entries["data_dir"]["network_share"] and _needs_shared_memory(settings):
+        problems.append(
+            f"vaultwarden_data_dir is {settings['data_dir']}, on a network share ({entries['data_dir']['file_system']})"
+            f". SQLite cannot lock its write-ahead log there, so the database would be damaged. Name a folder on a "
+            f"local disk; or give another database as DATABASE_URL in vaultwarden_secrets; or, for one server alone, "
+            f"set ENABLE_DB_WAL to false in vaultwarden_environment, and mount CIFS with nobrl."
+        )
+    return problems
+
+
+def _needs_shared_memory(settings: Settings) -> bool:
+    """Whether the database is SQLite with a write-ahead log, which is the server's default."""
+    other = _OTHER_DATABASE.match(str(settings["secrets"].get("DATABASE_URL", "")))
+    return not other and as_text(settings["environment"].get("ENABLE_DB_WAL", True)).lower() != "false"
 
 
 def _check_network(settings: Settings) -> t.Iterator[str]:

@@ -9,6 +9,7 @@ import ipaddress
 import os
 import re
 import shutil
+import tempfile
 import typing as t
 
 Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
@@ -81,6 +82,12 @@ def judge_given(run: Run, certificate: str, key: str, host: str) -> None:
     if not _fits(run, certificate, "-checkend", "0"):
         raise TlsError(f"reverse_proxy_tls_certificate: {certificate} has expired. Renew it first.")
     if not _fits(run, certificate, *host_check(host)):
+        if _is_further_down(run, certificate, host):
+            raise TlsError(
+                f"reverse_proxy_tls_certificate: {certificate} has the certificate for {host}, but not as its first, "
+                f"and proxies serve the first as their own. Put it first, then those that signed it, each after the "
+                f"one it signed."
+            )
         raise TlsError(
             f"reverse_proxy_tls_certificate: {certificate} is for another name than {host}, so clients would refuse "
             f"it. Get one whose subject alternative names hold {host}."
@@ -101,6 +108,19 @@ def _public_part(run: Run, key: str) -> str:
 
 def _belongs(run: Run, public: str, certificate: str) -> bool:
     return public == openssl(run, "x509", "-noout", "-in", certificate, "-pubkey").strip()
+
+
+def _is_further_down(run: Run, certificate: str, host: str) -> bool:
+    """Whether a file has the host's certificate after another; openssl looks at the first only."""
+    with open(certificate, encoding="utf-8", errors="replace") as stream:
+        blocks = re.findall(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", stream.read(), re.DOTALL)
+    for block in blocks[1:]:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8") as single:
+            single.write(block + "\n")
+            single.flush()
+            if _fits(run, single.name, *host_check(host)):
+                return True
+    return False
 
 
 def authority_needs(run: Run, files: Files, host: str, renew_days: int) -> t.Tuple[bool, bool]:

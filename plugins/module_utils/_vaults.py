@@ -17,6 +17,7 @@ import re
 import typing as t
 
 from . import _settings, _sites
+from ._folders import NETWORK_SHARES, below, file_system
 from ._host import Run, describe_container
 from ._layout import (
     ANONYMOUS_HUB_PATH,
@@ -38,7 +39,6 @@ _SOURCE = re.compile(r"dani-garcia/(vaultwarden|bitwarden_rs)(\.git)?/?$")
 _SOURCE_LABELS = ("org.opencontainers.image.source", "org.opencontainers.image.url")
 _OWN_LABEL = "org.vaultwire.layout"
 _COMPOSE = "com.docker.compose."
-_NETWORK_SHARES = frozenset({"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "ceph", "afs", "fuse.sshfs"})
 _DATABASE_FILES = ("db.sqlite3", "db.sqlite3-wal", "db.sqlite3-shm")
 _HTTP_PORT = 80
 _ASK_SECONDS = 1.0
@@ -197,7 +197,7 @@ def _admin_token(data: Data, environment: t.Mapping[str, str]) -> str:
 def on_host(data: Data, path: str) -> str:
     """Where a path inside the container lies on the host; empty where it is in the container itself."""
     best = max(
-        (mount for mount in data.get("Mounts") or [] if _below(path, mount["Destination"])),
+        (mount for mount in data.get("Mounts") or [] if below(path, mount["Destination"])),
         key=lambda mount: len(mount["Destination"]),
         default=None,
     )
@@ -205,10 +205,6 @@ def on_host(data: Data, path: str) -> str:
         return ""
     rest = path[len(best["Destination"].rstrip("/")) :]
     return str(best.get("Source", "").rstrip("/") + rest)
-
-
-def _below(path: str, folder: str) -> bool:
-    return path == folder.rstrip("/") or path.startswith(folder.rstrip("/") + "/")
 
 
 def _describe(data: Data, image: Data) -> t.Dict[str, t.Any]:
@@ -370,29 +366,17 @@ def _data(data: Data, folder: str) -> t.Dict[str, t.Any]:
         result["volume"] = mount.get("Name", "") if mount["Type"] == "volume" else ""
     path = result["path"] = os.path.normpath(result["path"]) if result["path"] else ""
     result["nested"] = sorted(
-        entry["Destination"] for entry in mounts if entry is not mount and _below(entry["Destination"], folder)
+        entry["Destination"] for entry in mounts if entry is not mount and below(entry["Destination"], folder)
     )
     with contextlib.suppress(OSError):
         status, room = os.stat(path), os.statvfs(path)
         result.update(uid=status.st_uid, gid=status.st_gid, free_bytes=room.f_bavail * room.f_frsize)
         result["file_system"] = file_system(path)
-        result["network_share"] = result["file_system"] in _NETWORK_SHARES
+        result["network_share"] = result["file_system"] in NETWORK_SHARES
     for name in _DATABASE_FILES:
         with contextlib.suppress(OSError):
             result["database_bytes"] += os.stat(os.path.join(path, name)).st_size
     return result
-
-
-def file_system(path: str, table: str = "/proc/self/mountinfo") -> str:
-    """Type of the file system that holds a path."""
-    best, kind = -1, ""
-    with open(table, encoding="utf-8", errors="replace") as stream:
-        for line in stream:
-            left, _, right = line.partition(" - ")
-            place = left.split(" ")[4].replace("\\040", " ")
-            if (place == "/" or _below(os.path.realpath(path), place)) and len(place) >= best:
-                best, kind = len(place), right.split(" ")[0]
-    return kind
 
 
 def leftovers(vault: Data, exposed: t.Iterable[str]) -> t.List[t.Dict[str, str]]:

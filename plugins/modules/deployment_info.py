@@ -28,6 +28,11 @@ options:
       - Folder of the internal certificate authority, whose certificate is returned in RV(authority); empty not to look.
     type: str
     default: ""
+  folders:
+    description: Absolute paths of folders that are about to be used, described in RV(folders).
+    type: list
+    elements: str
+    default: []
   details:
     description:
       - Also look for every vault of the host, whatever its name and however it was made, and for the sites of nginx
@@ -118,6 +123,14 @@ port_conflicts:
   type: list
   elements: dict
   sample: []
+folders:
+  description: >-
+    The folders that were asked for, each with C(path), C(real) (with all links followed), C(obstacle) (what keeps it
+    from being a folder of this path, or empty), C(file_system) and C(network_share).
+  returned: always
+  type: list
+  elements: dict
+  sample: []
 authority:
   description: The internal authority's certificate in PEM form, which is public; empty where there is none.
   returned: always
@@ -197,13 +210,21 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _footprint, _host, _host_findings, _swap, _vaults
+from ansible_collections.vaultwire.stack.plugins.module_utils import (
+    _folders,
+    _footprint,
+    _host,
+    _host_findings,
+    _swap,
+    _vaults,
+)
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "swap_directory": {"type": "str", "default": ""},
     "container": {"type": "str", "default": "vaultwarden"},
     "authority_directory": {"type": "str", "default": ""},
     "details": {"type": "bool", "default": False},
+    "folders": {"type": "list", "elements": "str", "default": []},
     "ports": {
         "type": "list",
         "elements": "dict",
@@ -283,6 +304,7 @@ def main() -> None:
         port_conflicts=_host.port_conflicts(
             [port for port in module.params["ports"] if port["port"] not in own], sockets
         ),
+        folders=[_folders.describe_folder(path) for path in module.params["folders"]],
         authority=_authority(module.params["authority_directory"]),
         ipv6=os.path.exists("/proc/net/if_inet6"),
         systemd=os.path.isdir("/run/systemd/system"),

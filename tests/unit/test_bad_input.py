@@ -25,7 +25,7 @@ def filled(value: Any) -> Any:
     return value.replace("${LONG}", LONG).replace("${SECRET}", SECRET) if isinstance(value, str) else value
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row["set"]))
+@pytest.mark.parametrize("row", [row for row in ROWS if "make" not in row], ids=lambda row: str(row["set"]))
 def test_bad_input_is_refused(row: dict[str, Any]) -> None:
     """One sentence has the variable and the remedy; none has a secret, or fills the screen."""
     problems = _settings.find_problems(settings(**filled(row["set"])))

@@ -175,3 +175,18 @@ def test_given_pairs_that_cannot_serve_are_refused(tmp_path: Path) -> None:
     locked = make_pair(tmp_path, "-passout", "pass:x", "-days", "2", *names)
     assert "expired" in given(tmp_path, *expired)
     assert "passphrase" in given(tmp_path, *locked)
+
+
+@pytest.mark.parametrize("host", [HOST, "192.0.2.10"])
+def test_a_chain_in_the_wrong_order_is_told_from_another_name(tmp_path: Path, host: str) -> None:
+    """Proxies serve the first certificate of a file."""
+    done = run(tmp_path / "own", host=host)
+    leaf, authority = Path(done["certificate"]).read_text(), done["ca_content"]
+    chain = tmp_path / "chain.pem"
+    chain.write_text(leaf + authority, encoding="ascii")
+    assert "failed" not in run(tmp_path / "tls", host=host, certificate=str(chain), key=done["key"])
+    chain.write_text(authority + leaf, encoding="ascii")
+    said = run(tmp_path / "tls", host=host, certificate=str(chain), key=done["key"])["msg"]
+    assert "not as its first" in said and "Put it first" in said and str(chain) in said
+    other = run(tmp_path / "tls", host="other.example.com", certificate=str(chain), key=done["key"])["msg"]
+    assert "another name" in other

@@ -277,16 +277,6 @@ def test_a_damaged_journal_of_swaps_is_named(tmp_path: Path, text: str) -> None:
     assert "Nothing has been changed" in result["msg"]
 
 
-def test_the_type_of_a_file_system(tmp_path: Path) -> None:
-    """The longest mount point wins."""
-    table = tmp_path / "mountinfo"
-    rows = ["1 0 0:1 / / rw - ext4 /dev/a rw", f"2 1 0:2 / {tmp_path} rw shared:1 - nfs4 h:/x rw",
-            f"3 1 0:3 / {tmp_path}-other rw - xfs /dev/b rw"]  # fmt: skip
-    table.write_text("\n".join(rows) + "\n", encoding="ascii")
-    assert _vaults.file_system(str(tmp_path / "data"), str(table)) == "nfs4"
-    assert _vaults.file_system("/srv", str(table)) == "ext4"
-
-
 @pytest.mark.parametrize("path", sorted(PLUGINS.glob("module*/*.py")), ids=lambda path: path.name)
 def test_what_runs_on_hosts_is_python_3_8(path: Path) -> None:
     """Its grammar at least; formatters like to use a newer one."""
