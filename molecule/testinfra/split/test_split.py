@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 
 from conftest import Play, address_of
+from scan import open_ports
 from testinfra.host import Host
 from vault import Session, Vault, throwaway_account
 
@@ -16,6 +17,12 @@ def test_the_server_is_published_at_one_address(server: Host, site: Vault) -> No
     address = address_of(70)
     assert {entry for entry in listening if entry.endswith(f":{site.http_port}")} == {f"{address}:{site.http_port}"}
     socket.create_connection((address, site.http_port), timeout=5).close()
+
+
+def test_nothing_else_answers(site: Vault) -> None:
+    """Every port of both hosts, asked from a third one."""
+    assert open_ports(address_of(70)) == {22, site.http_port}
+    assert open_ports(site.address) == {22, *site.proxy_ports}
 
 
 def test_neither_host_has_what_belongs_to_the_other(server: Host, edge: Host) -> None:
