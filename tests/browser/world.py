@@ -22,7 +22,7 @@ from .install import HERE, MODULES, ROOT
 from .run import HOST
 
 ORIGIN = f"https://{HOST}"
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 #: Served to Chromium from the vault's own address.
 PAGE = (
@@ -86,7 +86,7 @@ def process(command: list[str], log: Path, env: dict[str, str] | None = None) ->
         yield
     finally:
         started.terminate()
-        started.wait(10)
+        started.wait(30)
 
 
 def server_command(version: str) -> tuple[list[str], dict[str, str]]:
