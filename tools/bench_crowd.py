@@ -145,6 +145,7 @@ class _Process:
             self._lost = self._pings = 0
             self._refused.clear()
             self._arrivals.clear()
+            self._orders.send(order)
         return bool(order != "stop")
 
 
@@ -178,9 +179,11 @@ class Crowd:
         return total
 
     def forget(self) -> None:
-        """Count from now on."""
+        """Count from now on; what happens after the return is counted by all."""
         for _, orders in self._workers:
             orders.send("forget")
+        for _, orders in self._workers:
+            orders.recv()
 
     def wait(self, seconds: float, lost: int = 0, arrivals: int = 0) -> State:
         """Wait until all are open, and so many have been lost and so many events have come before; or time is up."""

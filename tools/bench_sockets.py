@@ -29,6 +29,7 @@ HOST = Place("bench-sockets", 20)
 EDITS = 5
 #: Seconds for what depends on how busy the machine is.
 PATIENCE = 600
+ARRIVAL = 120
 #: Files that a proxy needs besides those of its sockets.
 SPARE = 1024
 #: Name, unit, width and decimals.
@@ -41,6 +42,7 @@ COLUMNS = (
     ("first", "ms", 8, 0),
     ("half", "ms", 8, 0),
     ("all", "ms", 8, 0),
+    ("missed", "", 8, 0),
     ("back", "s", 8, 1),
     ("load", "", 7, 1),
 )
@@ -55,21 +57,26 @@ def fitting(way: str, count: int) -> int:
 
 
 def fan_out(crowd: Crowd, site: Site) -> dict[str, float]:
-    """One edit to all, a few times; the medians of the milliseconds until the first, half of them, and all had it."""
+    """One edit to all, a few times; the medians of the milliseconds until the first, half of them, and all had it.
+
+    An event is never sent again, so a client that is on its way back misses it; the most that did are counted.
+    """
     session = site.session()
     folder = session.call("POST", "/api/folders", {"name": "2.a|b|c"})
-    crowd.wait(60, arrivals=crowd.count)
+    crowd.wait(ARRIVAL, arrivals=crowd.count)
+    missed = 0
     times: list[tuple[float, float, float]] = []
     for number in range(EDITS):
         crowd.forget()
         begin = time.monotonic()
         session.call("PUT", f"/api/folders/{folder['id']}", {"name": f"2.a{number}|b|c"})
-        came = sorted(crowd.wait(60, arrivals=crowd.count).arrivals)
-        if len(came) != crowd.count:
-            raise SystemExit(f"An edit reached {len(came)} of {crowd.count} sockets within a minute.")
+        came = sorted(crowd.wait(ARRIVAL, arrivals=crowd.count).arrivals)
+        if not came:
+            raise SystemExit("An edit reached nobody.")
+        missed = max(missed, crowd.count - len(came))
         times.append((came[0] - begin, statistics.median(came) - begin, came[-1] - begin))
     medians = [statistics.median(column) * 1000 for column in zip(*times, strict=True)]
-    return dict(zip(("first", "half", "all"), medians, strict=True))
+    return {**dict(zip(("first", "half", "all"), medians, strict=True)), "missed": missed}
 
 
 def measure(way: str, site: Site, options: argparse.Namespace) -> dict[str, Any]:
@@ -143,7 +150,7 @@ def main() -> int:
     path = FOLDER / "sockets.json"
     path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(f"Figures: {path}")
-    return int(any(figures["lost"] for figures in found["results"]))
+    return int(any(figures["lost"] or figures["missed"] for figures in found["results"]))
 
 
 if __name__ == "__main__":
