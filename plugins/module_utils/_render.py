@@ -14,7 +14,6 @@ from ._proxy import Settings, body_bytes
 
 _PATH = re.compile(r"/|(/[A-Za-z0-9._~-]+)+/?")
 _IN_CONTAINER = "runs in a container, where loopback is the container itself"
-_HOPS_IN_NGINX = "hands over the address of whoever connects. Empty it, and name the hops by set_real_ip_from there"
 _IN_POD = "runs in a pod, where loopback is the pod itself"
 _NO_PROXY_PROTOCOL = "gets no PROXY header by this file. Empty it, or have the hops tell the address in a header"
 
@@ -110,7 +109,7 @@ PRODUCTS: t.Dict[str, Product] = {
         "paste all into the tab Advanced of the proxy host; have no entry in the tab Custom locations",
         "the list of proxy hosts says Online after saving",
         apart=_IN_CONTAINER,
-        refuses={"trusted_hops": _HOPS_IN_NGINX},
+        refuses={"proxy_protocol": _NO_PROXY_PROTOCOL},
     ),
     "pound": Product(
         "Pound",
@@ -140,7 +139,7 @@ PRODUCTS: t.Dict[str, Product] = {
         "copy to /config/nginx/proxy-confs/ under a name ending in .subdomain.conf; restart the container",
         "docker exec swag nginx -t",
         apart=_IN_CONTAINER,
-        refuses={"trusted_hops": _HOPS_IN_NGINX},
+        refuses={"proxy_protocol": _NO_PROXY_PROTOCOL},
     ),
     "synology": Product(
         "Synology DSM",
@@ -281,6 +280,7 @@ def render_plan(settings: Settings, name: str) -> t.Dict[str, t.Any]:
         "admin_pattern": settings["admin_pattern"],
         "admin_spellings": any_spelling(f"{domain.base_path}/admin"),
         "trusted_hops": list(settings["trusted_hops"]),
+        "trusted_header": settings["trusted_header"],
         "routes": [
             {
                 **route,

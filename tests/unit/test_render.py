@@ -136,17 +136,36 @@ def test_relayd_takes_the_last_rule_that_fits(layout: str, base: str) -> None:
     assert "\n    match request url log" not in rendered
 
 
+def seen(product: str, folder: Path, around: str = "", **chosen: object) -> list[str]:
+    """What the server is told of a client that claims a chain of addresses: address, chain, scheme."""
+    port = free_port()
+    claims = {"X-Real-IP": "203.0.113.9", "X-Forwarded-For": "203.0.113.9, 198.51.100.7, 192.0.2.5"}
+    with FakeVault({"/alive": reply(200)}) as vault:
+        rendered = text(product, server=f"127.0.0.1:{vault.port}", **chosen)
+        config = nginx_config(product, folder, rendered, port)
+        config.write_text(config.read_text().replace("http {", f"http {{\n{around}", 1))
+        with running([NGINX, "-c", config], port, folder / "output"):
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/alive", headers=claims)
+            assert urllib.request.urlopen(request, timeout=10).status == 200
+    headers = vault.requests[0].headers
+    return [headers[name] for name in ("x-real-ip", "x-forwarded-for", "x-forwarded-proto")]
+
+
 @with_nginx
 def test_dsm_tells_the_address_of_its_peer(tmp_path: Path) -> None:
-    port = free_port()
-    with FakeVault({"/alive": reply(200)}) as vault:
-        rendered = text("synology", server=f"127.0.0.1:{vault.port}")
-        with running([NGINX, "-c", nginx_config("synology", tmp_path, rendered, port)], port, tmp_path / "output"):
-            request = urllib.request.Request(f"http://127.0.0.1:{port}/alive", headers={"X-Real-IP": "198.51.100.7"})
-            assert urllib.request.urlopen(request, timeout=10).status == 200
-    seen = vault.requests[0].headers
-    assert [seen[name] for name in ("x-real-ip", "x-forwarded-for")] == ["198.51.100.7"] * 2
-    assert seen["x-forwarded-proto"] == "https"
+    assert seen("synology", tmp_path) == ["203.0.113.9", "203.0.113.9", "https"]
+
+
+@with_nginx
+@pytest.mark.parametrize("product", ["npm", "swag"])
+@pytest.mark.parametrize(
+    ("hops", "expected"),
+    [(["127.0.0.1", "192.0.2.5"], "198.51.100.7"), (["192.0.2.1"], "127.0.0.1"), ([], "127.0.0.1")],
+)
+def test_only_a_trusted_hop_tells_the_address(product: str, hops: list[str], expected: str, tmp_path: Path) -> None:
+    """Nginx Proxy Manager believes others by itself, as here."""
+    its_own = "set_real_ip_from 127.0.0.0/8;\nreal_ip_header X-Real-IP;\n" if product == "npm" else ""
+    assert seen(product, tmp_path, its_own, trusted_hops=hops) == [expected, expected, "http"]
 
 
 def problems(product: str, **changes: object) -> str:
@@ -162,8 +181,8 @@ LOOPBACK = [{"match": "prefix", "path": "/", "upstream": "127.0.0.1:8080"}]
         ("cloudflared", {"admin_networks": ["192.0.2.0/24"]}, "Cloudflare Access"),
         ("cloudflared", {"trusted_hops": ["192.0.2.0/24"]}, "by itself"),
         ("swag", {"routes": LOOPBACK}, "container itself"),
-        ("swag", {"trusted_hops": ["192.0.2.0/24"]}, "set_real_ip_from"),
-        ("npm", {"trusted_hops": ["192.0.2.0/24"]}, "set_real_ip_from"),
+        ("swag", {"trusted_hops": ["192.0.2.0/24"], "proxy_protocol": True}, "no PROXY header"),
+        ("npm", {"trusted_hops": ["192.0.2.0/24"], "proxy_protocol": True}, "no PROXY header"),
         ("envoy", {"trusted_hops": ["192.0.2.0/24"], "trusted_header": "CF-Connecting-IP"}, "only in X-Forwarded-For"),
         ("envoy", {"trusted_hops": ["192.0.2.0/24"], "proxy_protocol": True}, "no PROXY header"),
         ("istio", {"admin_networks": ["192.0.2.0/24"]}, "DECODE_AND_MERGE_SLASHES"),
@@ -231,7 +250,7 @@ def play(folder: Path, *arguments: str) -> str:
 
 def test_the_playbook_writes_once_and_refuses_before_it_writes(tmp_path: Path) -> None:
     assert "Nothing has been written" in play(tmp_path, "-e", "render_for=squid")
-    assert "failed=0" in play(tmp_path, "--check", "--diff")
+    assert "failed=0" in play(tmp_path, "--check", "--diff", "-e", "render_for=swag")
     assert not (tmp_path / "out").exists()
     first = play(tmp_path)
     assert "failed=0" in first, first
@@ -239,7 +258,7 @@ def test_the_playbook_writes_once_and_refuses_before_it_writes(tmp_path: Path) -
         written = (tmp_path / "out" / name / product.file).read_text()
         assert "192.0.2.1" in written
         assert "notifications_check_url=https://vault.example.com\n" in written
-    assert "changed=0" in play(tmp_path)
+    assert "changed=0" in play(tmp_path, "-e", "render_for=envoy,swag")
 
 
 def test_the_documents_name_every_product() -> None:
