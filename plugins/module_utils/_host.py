@@ -7,10 +7,12 @@ Nothing here changes anything. ``Run`` is AnsibleModule.run_command or anything 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
+import time
 import typing as t
 
 from ._layout import LayoutError, parse_version
@@ -28,6 +30,11 @@ _PROXY_COMMANDS = {
     "traefik": ["traefik", "version"],
     "lighttpd": ["lighttpd", "-v"],
 }
+
+DPKG = "/var/lib/dpkg"
+_UNFINISHED = ("half-installed", "unpacked", "half-configured")
+#: How long another program may take to install its packages, such as one that a killed run has begun.
+_PACKAGES_SECONDS = 300.0
 
 
 class Listener(t.NamedTuple):
@@ -94,6 +101,47 @@ def engine_info(run: Run) -> t.Dict[str, t.Any]:
 
 def _wide_path() -> str:
     return os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin"
+
+
+def unfinished_packages(folder: str = DPKG, seconds: float = _PACKAGES_SECONDS) -> t.List[str]:
+    """Packages of Debian that are not there in full. An installation that is still under way is waited for."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = _unfinished(folder)
+        if not found or not _is_busy(folder) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.5)
+
+
+def _unfinished(folder: str) -> t.List[str]:
+    """From the table of packages, and from what has been noted beside it since it was last written."""
+    try:
+        updates = [
+            os.path.join(folder, "updates", name) for name in sorted(os.listdir(os.path.join(folder, "updates")))
+        ]
+    except FileNotFoundError:
+        updates = []
+    states: t.Dict[str, str] = {}
+    for path in [os.path.join(folder, "status"), *(path for path in updates if os.path.basename(path).isdigit())]:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as stream:
+                text = stream.read()
+        except FileNotFoundError:
+            continue
+        states.update(re.findall(r"^Package: (\S+)\nStatus: \S+ \S+ (\S+)$", text, re.MULTILINE))
+    return sorted(name for name, state in states.items() if state in _UNFINISHED)
+
+
+def _is_busy(folder: str) -> bool:
+    """Whether a program that installs packages is at work."""
+    try:
+        with open(os.path.join(folder, "lock-frontend"), "r+b") as stream:
+            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the file is closed
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def container_info(run: Run, name: str) -> t.Dict[str, t.Any]:

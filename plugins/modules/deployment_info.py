@@ -148,6 +148,13 @@ os_family:
   description: C(debian) where the host uses apt, else empty.
   returned: always
   type: str
+unfinished_packages:
+  description:
+    - Packages of Debian that are not there in full, since their installation was cut off. One that is still under way
+      is waited for, five minutes at most.
+  returned: always
+  type: list
+  elements: str
 python_requests:
   description: Whether the Python library that the engine's modules need can be imported.
   returned: always
@@ -280,6 +287,7 @@ def _unfinished_moves() -> t.List[t.Tuple[str, str]]:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    unfinished_packages = _host.unfinished_packages()
     sockets = _host.listeners()
     engine = _host.engine_info(module.run_command)
     container = (
@@ -309,6 +317,7 @@ def main() -> None:
         ipv6=os.path.exists("/proc/net/if_inet6"),
         systemd=os.path.isdir("/run/systemd/system"),
         os_family="debian" if os.path.exists("/etc/debian_version") else "",
+        unfinished_packages=unfinished_packages,
         python_requests=importlib.util.find_spec("requests") is not None,
         **details,
     )

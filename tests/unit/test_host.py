@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,51 @@ def test_the_program_to_be_configured_may_hold_its_port() -> None:
     wanted = {"name": "https", "port": 443, "address": "0.0.0.0"}
     assert _host.port_conflicts([{**wanted, "holder": "nginx"}], sockets) == []
     assert _host.port_conflicts([{**wanted, "holder": "caddy"}], sockets) != []
+
+
+PACKAGES = """Package: nginx
+Status: install ok installed
+Priority: optional
+
+Package: docker.io
+Status: install reinstreq half-installed
+
+Package: gone
+Status: deinstall ok config-files
+
+Package: runc
+Status: install ok unpacked
+"""
+
+
+def test_packages_that_are_not_there_in_full_are_named(tmp_path: Path) -> None:
+    """What was noted after the table was written counts as well, and another distribution has no such table."""
+    assert _host.unfinished_packages(str(tmp_path)) == []
+    (tmp_path / "status").write_text(PACKAGES)
+    (tmp_path / "updates").mkdir()
+    (tmp_path / "updates" / "0001").write_text("Package: runc\nStatus: install ok installed\n")
+    (tmp_path / "updates" / "tmp.i").write_text("Package: nginx\nStatus: install ok unpacked\n")
+    assert _host.unfinished_packages(str(tmp_path)) == ["docker.io"]
+
+
+def test_an_installation_that_is_under_way_is_waited_for(tmp_path: Path) -> None:
+    """A killed run may have begun it, and it goes on alone."""
+    status, lock = tmp_path / "status", tmp_path / "lock-frontend"
+    status.write_text(PACKAGES)
+    lock.touch()
+    # Another process, since locks of this kind do not keep their own one out.
+    script = (
+        "import fcntl, sys; s = open(sys.argv[1], 'r+b'); fcntl.lockf(s, fcntl.LOCK_EX); print('held', flush=True); "
+        "sys.stdin.read(); open(sys.argv[2], 'w').close()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, lock, status], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout and other.stdin
+        assert other.stdout.readline() == b"held\n"
+        assert _host.unfinished_packages(str(tmp_path), seconds=0.1) == ["docker.io", "runc"]
+        threading.Timer(0.2, other.stdin.close).start()
+        assert _host.unfinished_packages(str(tmp_path), seconds=30) == []
 
 
 def test_a_container_is_described_without_values() -> None:
