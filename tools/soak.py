@@ -135,7 +135,9 @@ def report(seed: int, record: Record, trials: list[Trial]) -> bool:
     """The sums, on the screen and in build/soak/report.json. Only the last word on each trial counts."""
     last = {entry["trial"]: entry for entry in record.entries}
     done = [last[trial.name] for trial in trials if trial.name in last]
-    kills = [entry for entry in done if not entry["trial"].startswith("fault ")]
+    faults = [entry for entry in done if entry["trial"].startswith("fault ")]
+    # A run may have come to its end a moment before it was to be killed.
+    kills = [entry for entry in done if entry not in faults and entry["killed_at"] != Lane.late]
     sums = {
         "seed": seed,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
@@ -143,8 +145,9 @@ def report(seed: int, record: Record, trials: list[Trial]) -> bool:
         "server": server_kind(),
         "killed_runs": len(kills),
         "killed_runs_survived": sum(entry["survived"] for entry in kills),
-        "faults": len(done) - len(kills),
-        "faults_survived": sum(entry["survived"] for entry in done if entry not in kills),
+        "runs_that_ended_first": len(done) - len(kills) - len(faults),
+        "faults": len(faults),
+        "faults_survived": sum(entry["survived"] for entry in faults),
         "items_acknowledged": sum(entry["items"] for entry in done),
         "items_lost": sum(max(entry["lost"], 0) for entry in done),
         "not_done": [trial.name for trial in trials if trial.name not in last],

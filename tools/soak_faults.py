@@ -128,7 +128,7 @@ def upgrade_around(lane: Lane, trouble: Callable[[], AbstractContextManager[None
 
 
 def registry_slow(lane: Lane) -> str:
-    """Of what comes from it a third is lost."""
+    """Of what comes from it a tenth is lost."""
     lane.host.check_output("docker rm --force vaultwarden && docker image prune --all --force")
     with mishaps.bad_network(lane.host, str(lab_facts()["registry"])):
         lane.succeed("site")

@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 from items import writing
-from killing import at_random, killed
+from killing import LATE, at_random, killed
 from playbook import ROOT, Run, address_of, lab, play, write_inventory
 from soundness import Witness, wait_until
 from testinfra.host import Host
@@ -34,6 +34,9 @@ TASKS = {"site": 55, "upgrade": 70, "backup": 20, "restore": 40}
 
 class Lane:
     """A host, its settings, and the account that tells whether anything was lost."""
+
+    #: Where a run was killed that had ended by itself.
+    late = LATE
 
     def __init__(self, kind: str, folder: Path) -> None:
         self.kind, self._folder = kind, folder

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 #: A task is cut off somewhere in its first moments, or the next one is.
 LONGEST_DELAY = 1.0
+#: Where a run was killed that had ended by itself.
+LATE = "after its end"
 
 
 #: Reads a run's output until the moment has come, and returns what it has read.
@@ -40,7 +42,7 @@ def killed(command: Sequence[str], folder: Path, environment: Mapping[str, str],
     output = said + process.communicate()[0]
     tasks = [line for line in output.splitlines() if line.startswith("TASK [")]
     if process.returncode != -signal.SIGKILL:
-        return Killed("after its end", output)
+        return Killed(LATE, output)
     return Killed(tasks[-1].strip("TASK []*\n") if tasks else "its start", output)
 
 

@@ -124,8 +124,8 @@ def cut_off(host: Host, address: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def bad_network(host: Host, address: str) -> Iterator[None]:
-    """Of what comes from an address a third is lost."""
-    rule = f"INPUT -s {address} -m statistic --mode random --probability 0.3 -j DROP"
+    """Of what comes from an address a tenth is lost."""
+    rule = f"INPUT -s {address} -m statistic --mode random --probability 0.1 -j DROP"
     host.check_output(f"iptables -I {rule}")
     try:
         yield
