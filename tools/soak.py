@@ -148,7 +148,7 @@ def report(seed: int, record: Record, trials: list[Trial]) -> bool:
         "runs_that_ended_first": len(done) - len(kills) - len(faults),
         "faults": len(faults),
         "faults_survived": sum(entry["survived"] for entry in faults),
-        "items_acknowledged": sum(entry["items"] for entry in done),
+        "items_looked_for": sum(entry["items"] for entry in done),
         "items_lost": sum(max(entry["lost"], 0) for entry in done),
         "not_done": [trial.name for trial in trials if trial.name not in last],
         "trials": done,
@@ -156,7 +156,7 @@ def report(seed: int, record: Record, trials: list[Trial]) -> bool:
     (FOLDER / "report.json").write_text(json.dumps(sums, indent=2) + "\n", encoding="utf-8")
     print(
         f"\nseed {seed}: {sums['killed_runs_survived']} of {len(kills)} killed runs and {sums['faults_survived']} of "
-        f"{sums['faults']} faults survived, {sums['items_lost']} of {sums['items_acknowledged']} items lost. "
+        f"{sums['faults']} faults survived, {sums['items_lost']} items lost. "
         f"Server: {sums['server']}. Report: build/soak/report.json"
     )
     return not sums["not_done"] and all(entry["survived"] and entry["lost"] == 0 for entry in done)

@@ -53,6 +53,14 @@ def is_there(place: str) -> bool:
     return any(ROOT.glob(re.sub(r"<[^>]*>", "*", place).rstrip("/.")))
 
 
+def test_there_are_as_many_bad_inputs_as_is_said() -> None:
+    """On the page on reliability; more are welcome."""
+    rows = yaml.safe_load((ROOT / "tests" / "bad_input.yml").read_text(encoding="utf-8"))
+    said = re.search(r"more than (\d+) rows", text_of(ROOT / "docs" / "reliability.md"))
+    assert said
+    assert len(rows) > int(said.group(1))
+
+
 def test_the_table_of_diagnoses_is_current() -> None:
     """Written by tools/make_diagnosis.py and committed."""
     assert make_diagnosis.main(["--check"]) == 0
