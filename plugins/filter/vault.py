@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _diagnosis, _host_findings, _proxy, _settings
+from ansible_collections.vaultwire.stack.plugins.module_utils import _host_findings, _proxy, _settings
 from ansible_collections.vaultwire.stack.plugins.module_utils._domain import DomainError, parse_domain
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     DEFAULT_WEBSOCKET_PORT,
@@ -23,6 +23,7 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     upgrade_problem as _layout_upgrade_problem,
 )
+from ansible_collections.vaultwire.stack.plugins.plugin_utils import _check
 
 Result = t.TypeVar("Result")
 
@@ -139,6 +140,7 @@ class FilterModule:
         return {
             "layout_plan": _guard(layout_plan),
             "vaultwarden_plan": _guard(vaultwarden_plan),
+            "notifications_check_problems": _check.problems,
             "vaultwarden_problems": _settings.find_problems,
             "vaultwarden_folder_problems": _settings.folder_problems,
             "vaultwarden_environment": _guard(_settings.build_environment),
@@ -147,7 +149,6 @@ class FilterModule:
             "upgrade_problem": _guard(upgrade_problem),
             "server_url": server_url,
             "push_state": push_state,
-            "audience": _diagnosis.audience,
             "without_invocation": without_invocation,
             "is_floating": _guard(is_floating),
             "reverse_proxy_problems": _proxy.find_problems,

@@ -346,6 +346,23 @@ def _shape_answer(answer: Answer) -> t.Dict[str, t.Any]:
     }
 
 
+def judge(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    """The result of the module, with what it warns of. Raises AddressError and LayoutError before anything is asked."""
+    report, attempts = probe_until_ok(params)
+    more = [Finding(**entry) for entry in params["more_findings"]]
+    findings = list(dict.fromkeys([*report.findings, *more]))
+    report = dataclasses.replace(report, findings=sorted(findings, key=lambda found: found.severity))
+    result = shape(report, attempts)
+    said = {
+        severity: [found.sentence() for found in report.findings if found.severity == severity]
+        for severity in ("error", "warning")
+    }
+    if said["error"] and params["fail_on_fault"]:
+        head = f"The live channel of {result['url']} does not work."
+        result.update(failed=True, msg="\n".join([head, *said["error"]]))
+    return {**result, "warnings": said["warning"]}
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec=ARGUMENTS,
@@ -353,19 +370,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        report, attempts = probe_until_ok(module.params)
+        result = judge(module.params)
     except (AddressError, LayoutError) as exc:
         module.fail_json(msg=f"{exc} Nothing was asked.")
-    more = [Finding(**entry) for entry in module.params["more_findings"]]
-    findings = list(dict.fromkeys([*report.findings, *more]))
-    report = dataclasses.replace(report, findings=sorted(findings, key=lambda found: found.severity))
-    result = shape(report, attempts)
-    errors = [finding.sentence() for finding in report.findings if finding.severity == "error"]
-    for finding in report.findings:
-        if finding.severity == "warning":
-            module.warn(finding.sentence())
-    if errors and module.params["fail_on_fault"]:
-        module.fail_json(msg="\n".join([f"The live channel of {result['url']} does not work.", *errors]), **result)
+    for warning in result.pop("warnings"):
+        module.warn(warning)
+    if result.get("failed"):
+        module.fail_json(**result)
     module.exit_json(**result)
 
 

@@ -207,6 +207,19 @@ def shape(outcome: Outcome) -> t.Dict[str, t.Any]:
     }
 
 
+def judge(params: t.Mapping[str, t.Any], check_mode: bool) -> t.Dict[str, t.Any]:
+    """The result of the module. Raises AddressError and LiveUpdateError before anything is asked."""
+    if check_mode:
+        text = "The live update was not proved: it writes to the vault, for a moment."
+        return {"changed": False, "skipped": True, "msg": text}
+    for library, trace in MISSING.items():
+        return {"failed": True, "msg": missing_required_lib(library), "exception": trace}
+    outcome = prove(params)
+    if outcome.problems:
+        return {**shape(outcome), "failed": True, "msg": " ".join(outcome.problems)}
+    return shape(outcome)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec=ARGUMENTS,
@@ -214,19 +227,13 @@ def main() -> None:
         required_together=[("email", "password")],
         supports_check_mode=True,
     )
-    if module.check_mode:
-        module.exit_json(
-            changed=False, skipped=True, msg="The live update was not proved: it writes to the vault, for a moment."
-        )
-    for library, trace in MISSING.items():
-        module.fail_json(msg=missing_required_lib(library), exception=trace)
     try:
-        outcome = prove(module.params)
+        result = judge(module.params, module.check_mode)
     except (AddressError, LiveUpdateError) as exc:
         module.fail_json(msg=f"{exc} Nothing was asked.")
-    if outcome.problems:
-        module.fail_json(msg=" ".join(outcome.problems), **shape(outcome))
-    module.exit_json(**shape(outcome))
+    if result.get("failed"):
+        module.fail_json(**result)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.vaultwire.stack.plugins.filter.vault import FilterModule
-
-push_state, audience = (FilterModule().filters()[name] for name in ("push_state", "audience"))
+from ansible_collections.vaultwire.stack.plugins.filter.vault import push_state
+from ansible_collections.vaultwire.stack.plugins.module_utils._diagnosis import audience
 
 
 def vault(environment: dict[str, str], *saved: str, broken: bool = False) -> dict[str, Any]:

@@ -1,0 +1,169 @@
+# Copyright: vaultwire contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The settings of the role notifications_check, what cannot work among them, and what is said of a proof.
+
+Pure. It is Python and no Jinja because each template is compiled anew for each host: what the role asked for in forty
+templates took as long as both proofs.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.vaultwire.stack.plugins.module_utils._diagnosis import audience
+
+Data = t.Dict[str, t.Any]
+
+PREFIX = "notifications_check_"
+_TEXT = {"type": "str", "default": ""}
+
+#: The role's argument specs, without its name in front. A test compares them.
+SETTINGS: t.Dict[str, t.Dict[str, t.Any]] = {
+    "url": {"type": "str", "required": True},
+    "from": {"type": "str", "choices": ["controller", "host"], "default": "controller"},
+    "connect_to": _TEXT,
+    "ca_content": _TEXT,
+    "ca_file": _TEXT,
+    "version": _TEXT,
+    "layout": {"type": "str", "choices": ["auto", "legacy", "single_port"], "default": "auto"},
+    "live_update": {"type": "str", "choices": ["auto", "always", "never"], "default": "auto"},
+    "email": _TEXT,
+    "password": _TEXT,
+    "signup": {"type": "bool", "default": False},
+    "admin_token": _TEXT,
+    "timeout": {"type": "int", "default": 10},
+    "step_timeout": {"type": "int", "default": 5},
+    "idle_seconds": {"type": "int", "default": 0},
+    "host_findings": {"type": "list", "elements": "dict", "default": []},
+    "push": {"type": "str", "choices": ["unknown", "configured", "none"], "default": "unknown"},
+    "failed_look": {"type": "dict", "default": {}},
+    "wait": {"type": "int", "default": 10},
+    "report_file": _TEXT,
+    "report_dir": _TEXT,
+    "no_log": {"type": "bool", "default": True},
+}
+SECRETS = ("admin_token", "password")
+
+_ARRIVED = (
+    "an item created, renamed and deleted in one session reached another after {create_ms}, {rename_ms} and "
+    "{delete_ms} ms"
+)
+
+
+def problems(settings: Data) -> t.List[str]:
+    """What cannot work, as sentences. Secrets are judged here and never quoted."""
+    account = has_account(settings)
+    rules = (
+        (
+            settings["ca_file"] and settings["ca_content"],
+            "notifications_check_ca_file and notifications_check_ca_content are both set. Keep one of them.",
+        ),
+        (
+            bool(settings["email"]) != bool(settings["password"]),
+            "Only one of notifications_check_email and notifications_check_password is set. A test account needs both.",
+        ),
+        (
+            settings["live_update"] == "always" and not account,
+            "notifications_check_live_update is always, but there is no account for it. Set notifications_check_email "
+            "and notifications_check_password, or notifications_check_admin_token, or notifications_check_signup.",
+        ),
+        (
+            settings["live_update"] != "never" and settings["admin_token"].startswith("$argon2"),
+            "notifications_check_admin_token is a hash. Set the token that is typed into the admin page, or leave it "
+            "empty.",
+        ),
+    )
+    return [text for broken, text in rules if broken]
+
+
+def has_account(settings: Data) -> bool:
+    """Whether there is an account that the live update can use."""
+    return bool(settings["email"] or settings["signup"] or settings["admin_token"])
+
+
+def live_wanted(settings: Data) -> bool:
+    """Whether a live update is to be tried."""
+    return settings["live_update"] == "always" or (settings["live_update"] == "auto" and has_account(settings))
+
+
+def probe_options(settings: Data, check_mode: bool) -> Data:
+    """The options of the module hub_probe."""
+    return {
+        **_address(settings),
+        **_given(settings, "version", "layout", "timeout", "idle_seconds"),
+        "more_findings": settings["host_findings"],
+        # In check mode there may be nothing to ask yet: the report then says what was found.
+        "wait": 0 if check_mode else settings["wait"],
+        "fail_on_fault": not check_mode,
+    }
+
+
+def live_options(settings: Data) -> Data:
+    """The options of the module live_update, secrets among them."""
+    return {
+        **_address(settings),
+        **_given(settings, "signup", "email", *SECRETS),
+        "timeout": settings["timeout"] + 4 * settings["step_timeout"],
+        "timeout_per_step": settings["step_timeout"],
+    }
+
+
+def _address(settings: Data) -> Data:
+    return _given(settings, "url", "connect_to", "ca_content", "ca_file")
+
+
+def _given(settings: Data, *names: str) -> Data:
+    return {name: settings[name] for name in names if settings[name] != ""}
+
+
+def why_not(settings: Data) -> Data:
+    """Why nothing is asked, in the form of a probe without a verdict; empty where the proofs can begin."""
+    look = settings["failed_look"]
+    if look:
+        said = str(look.get("msg") or "A look at the host ended without a result.").rstrip()
+        return {"failed": True, "unreachable": bool(look.get("unreachable")), "msg": f"{said} The vault was not asked."}
+    found = problems(settings)
+    return {"failed": True, "msg": " ".join([*found, "Nothing has been changed."])} if found else {}
+
+
+def verdict(proof: Data, settings: Data, check_mode: bool = False) -> Data:
+    """The message about a proof, and whether it ends the run on this host, as ``failed`` or as ``unreachable``."""
+    live_update = settings["live_update"]
+    probe, live = proof["probe"], proof.get("live_update") or {}
+    if probe.get("unreachable"):
+        return {"unreachable": True, "msg": probe["msg"]}
+    if probe.get("failed") or "verdict" not in probe:
+        return {**probe, "failed": True, "msg": probe.get("msg") or "The probe ended without a result."}
+    # Without an account of its own the check depends on the server's patience, which is no fault of the channel.
+    limited = bool(live.get("rate_limited")) and live_update != "always"
+    proved = "delete_ms" in (live.get("latencies") or {}) and not live.get("failed")
+    if not (proved or limited or live.get("skipped")):
+        why = live.get("msg") or "The module ended without a result."
+        return {"failed": True, "msg": f"The live update of {proof['url']} failed, although the hubs answer. {why}"}
+    if proved:
+        change = _ARRIVED.format(**live["latencies"])
+    else:
+        change = f"a live update was not proved, since {_reason(live_update, limited, check_mode)}"
+    version, layout = probe.get("version") or "an unknown version", probe.get("layout") or "unknown layout"
+    said = f"{proof['url']} runs {version} ({layout}): {_channel(probe)}; {change}."
+    return {"msg": f"{said} {audience(settings['push'], proved)}" if probe["verdict"] == "ok" else said}
+
+
+def with_problem(said: Data, problem: str) -> Data:
+    """A verdict that also fails for a problem of this run itself, if there is one."""
+    return {**said, "failed": True, "msg": f"{said['msg']}\n{problem}"} if problem else said
+
+
+def _channel(probe: Data) -> str:
+    """What is to be said of the hubs; in check mode faults come here, too."""
+    if probe["verdict"] != "ok":
+        return " ".join(finding["symptom"] for finding in probe["diagnosis"]).rstrip(".")
+    return "both hubs answer" if probe["anonymous_hub"]["handshake"] else "the hub answers"
+
+
+def _reason(live_update: str, limited: bool, check_mode: bool) -> str:
+    if check_mode:
+        return "this is check mode"
+    if live_update == "never":
+        return "notifications_check_live_update is never"
+    return "the server takes no further login just now (429)" if limited else "there is no account for it"
