@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from fake_server import ADMIN_TOKEN, StandIn
+from fake_server import ADMIN_TOKEN, Proxy, StandIn
 from fake_vault import HUB, FakeVault, healthy, page
 
 from ansible_collections.vaultwire.stack.plugins.plugin_utils import _check
@@ -112,17 +115,25 @@ def test_a_host_that_could_not_be_looked_at_ends_as_the_look_did(look: dict[str,
 
 def verify(folder: Path, hosts: dict[str, Any], *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
     """The playbook on an inventory of hosts."""
+    running = start(folder, hosts, *arguments, **variables)
+    stdout, stderr = running.communicate()
+    return subprocess.CompletedProcess(running.args, running.returncode, stdout, stderr)
+
+
+def start(folder: Path, hosts: dict[str, Any], *arguments: str, **variables: Any) -> subprocess.Popen[str]:
+    """The playbook on an inventory of hosts, running."""
     (folder / "hosts.json").write_text(json.dumps({"vaultwarden": {"hosts": hosts}}), encoding="utf-8")
     given = {"notifications_check_wait": 0, "notifications_check_report_dir": str(folder / "reports"), **variables}
-    return subprocess.run(
+    return subprocess.Popen(
         ["ansible-playbook", "-i", str(folder / "hosts.json"), "playbooks/verify.yml", "-e", json.dumps(given),
          *arguments],
         cwd=ROOT,
         env={**os.environ, "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
+        start_new_session=True,
     )  # fmt: skip
 
 
@@ -191,3 +202,27 @@ def test_a_report_that_cannot_be_written_fails_and_hides_no_finding(tmp_path: Pa
         )  # fmt: skip
     assert done.returncode == 2
     assert "VW-A01: " in done.stdout and "The report could not be written" in done.stdout
+
+
+def test_a_run_that_is_broken_off_removes_its_account(tmp_path: Path) -> None:
+    """Ctrl-C while session A renames the item: Ansible ends its workers, and this one tidies up first."""
+    (tmp_path / "data").mkdir()
+    reached = threading.Event()
+
+    def hold(data: bytes) -> None:
+        if data.startswith(b"PUT "):
+            reached.set()
+            time.sleep(1)
+
+    with StandIn(tmp_path / "data", "1.37.2") as server, Proxy(server.port, before=hold) as proxy:
+        here = {"notifications_check_url": proxy.url, "notifications_check_signup": True}
+        run = start(tmp_path, {"one": {"ansible_connection": "local", **here}}, vaultwire_look=False)
+        assert reached.wait(60)
+        assert len(server.accounts()) == 1
+        os.killpg(run.pid, signal.SIGINT)
+        run.communicate(timeout=60)
+        assert run.returncode != 0
+        end = time.monotonic() + 20
+        while server.accounts() and time.monotonic() < end:
+            time.sleep(0.1)
+        assert server.accounts() == []
