@@ -73,6 +73,7 @@ _CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}")
 _IMAGE_NAME = re.compile(r"[a-z0-9][a-z0-9._:-]*(/[a-z0-9][a-z0-9._-]*)+")
 # One path without empty parts and '.', each part no longer than a file system takes.
 _PATH = re.compile(r"(/(?!\./|\.$)[^/\x00-\x1f\x7f:,]{1,255})+")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 #: Folders that are not one program's own; their owner and mode must stay.
 _SHARED_FOLDERS = frozenset(
     (
@@ -100,6 +101,7 @@ def find_problems(settings: Settings) -> t.List[str]:
         _check_layout,
         _check_domain,
         _check_image,
+        _check_archive,
         _check_paths,
         _check_network,
         _check_open_files,
@@ -271,6 +273,24 @@ def _check_image(settings: Settings) -> t.Iterator[str]:
         )
     if not _matches(_CONTAINER_NAME, name):
         yield f"vaultwarden_container_name is {name!r}. Use letters, digits, - . and _, from 2 to 128 of them."
+
+
+def _check_archive(settings: Settings) -> t.Iterator[str]:
+    archive, checksum = settings.get("image_archive") or "", settings.get("image_archive_sha256") or ""
+    if bool(archive) != bool(checksum):
+        yield "Only one of vaultwarden_image_archive and vaultwarden_image_archive_sha256 is set. They go together."
+    elif archive and not _matches(_PATH, archive):
+        yield f"vaultwarden_image_archive is {archive!r}. Give the absolute path of a file on the host."
+    elif archive and not _matches(_SHA256, checksum):
+        yield (
+            f"vaultwarden_image_archive_sha256 is {checksum!r}. Give what sha256sum says of the file: 64 digits, "
+            f"letters in lower case."
+        )
+    elif archive and ("@" in str(settings["version"]) or settings["allow_floating_tag"]):
+        yield (
+            "vaultwarden_image_archive goes with neither a digest in vaultwarden_version nor "
+            "vaultwarden_allow_floating_tag: an archive knows no digests, and its checksum pins the image. Remove that."
+        )
 
 
 def _check_paths(settings: Settings) -> t.Iterator[str]:
