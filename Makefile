@@ -10,7 +10,7 @@ export ANSIBLE_FORCE_COLOR := 0
 export PY_COLORS := 0
 SCENARIO ?= single_port
 
-.PHONY: help setup venv lint unit clients molecule test demo demo-down soak bench bench-sockets bench-latency clean
+.PHONY: help setup venv lint unit clients molecule test demo demo-down soak bench bench-sockets bench-latency bench-verify clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,9 @@ bench-sockets: setup  ## 10,000 idle hub sockets through each proxy, an edit and
 
 bench-latency: setup  ## what each proxy adds to the time until an edit is there
 	@python3 tools/bench_latency.py
+
+bench-verify: setup  ## how long the proofs of one host and of 50 take
+	@python3 tools/bench.py proofs
 
 clean:  ## remove the lab and everything that was built here; the image cache stays
 	@python3 -m lab clean

@@ -71,6 +71,18 @@ def test_headers_of_the_server_arrive(vaults: dict[str, Vault], name: str) -> No
     assert expected.items() <= got.items()
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "vw-lighttpd"])
+def test_connections_to_the_server_are_kept(vaults: dict[str, Vault], name: str) -> None:
+    """What a request leaves open serves later ones, since opening is a good part of the way of an edit."""
+
+    def kept() -> set[str]:
+        assert vaults[name].request("GET", "/alive").status_code == 200
+        shown = inside(name).check_output("ss -Htn state established dst 127.0.0.1 dport = :8080")
+        return {line.split()[2] for line in shown.splitlines()}
+
+    assert kept() & kept()
+
+
 @by_host
 def test_what_a_reload_does_to_sockets(vaults: dict[str, Vault], name: str) -> None:
     """Most keep them, and deliver what happens later; the others let go at once, and clients come back."""
