@@ -19,6 +19,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.vaultwire.stack.plugins.filter import proxy, vault  # noqa: F401  the settings' templates use them
 from ansible_collections.vaultwire.stack.plugins.module_utils import _files
 from ansible_collections.vaultwire.stack.plugins.module_utils._http import AddressError
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import LayoutError
