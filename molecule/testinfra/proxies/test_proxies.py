@@ -73,7 +73,7 @@ def test_headers_of_the_server_arrive(vaults: dict[str, Vault], name: str) -> No
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "vw-lighttpd"])
 def test_connections_to_the_server_are_kept(vaults: dict[str, Vault], name: str) -> None:
-    """What a request leaves open serves later ones, since opening is a good part of the way of an edit."""
+    """What a request leaves open serves later ones, since opening one is half of what a proxy adds to an edit."""
 
     def kept() -> set[str]:
         assert vaults[name].request("GET", "/alive").status_code == 200
