@@ -82,7 +82,7 @@ CASES = (
     case("C-15", "a device ignores its own change", "live update", "", "the sessions are two devices"),
     case("C-16", "a phone is expected to use the hub", "nobody", "", "mobile apps use push, not the hub"),
     case("C-18", "plain http", "probe, host, roles", "C18 T07 T13"),
-    case("D-01", "all clients share an address", "probe, host, roles", "D01"),
+    case("D-01", "all clients share an address", "probe, host, roles", "D01", "from settings and the server's log"),
     case("D-03", "fail2ban counts the hub's answers", "nobody"),
     case("D-04", "a ban does not block", "nobody"),
     case("D-05", "a filter or limit in front refuses", "probe", "D05"),

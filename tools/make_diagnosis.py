@@ -48,8 +48,13 @@ HOST_HEAD = """
 ## Seen on the host
 
 With an inventory `playbooks/verify.yml` looks at the host as well, and names what it finds together with the rest. It
-reads containers, sites of nginx and Caddy, and the names in config.json; no secret is shown. Only vaults that run are
-judged.
+reads containers, sites of nginx and Caddy, the names in config.json, and the last 500 lines of a running server's log;
+no secret is shown, and no client's name or address. Only vaults that run are judged.
+
+That log shows VW-D01 where the newest 20 sign-ins and sockets in it all come from the gateway of the container's
+network, or from a container that publishes ports. The second port of older releases is left out, since it knows nothing
+but its peer. Nothing is said of a server in the host's own network, of a proxy on another host, whose address could be
+a client's, or where the engine keeps no log that can be read back.
 
 """
 

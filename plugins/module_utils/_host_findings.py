@@ -117,6 +117,14 @@ def _no_address(vault: Data, info: Data) -> t.List[Words]:
     return [{}] if header.lower() == "none" and _own_sites(vault, info) else []
 
 
+def _proxy_as_client(vault: Data, info: Data) -> t.List[Words]:
+    seen, header = vault["proxy_as_client"], vault["environment"].get("IP_HEADER", "X-Real-IP")
+    # Where it is set to be so, that is the cause, and another rule says it.
+    if not seen or header.lower() == "none":
+        return []
+    return [{"header": header, **{name: str(seen[name]) for name in ("address", "times", "place")}}]
+
+
 def _trusts_all(vault: Data, info: Data) -> t.List[Words]:
     trusted = vault["environment"].get("IP_HEADER_TRUSTED_PROXIES", "").lower().split(",")
     return [{}] if "all" in [entry.strip() for entry in trusted] else []
@@ -191,7 +199,8 @@ def _mixed_regions(vault: Data, info: Data) -> t.List[Words]:
 
 
 def _unhealthy(vault: Data, info: Data) -> t.List[Words]:
-    return [{}] if vault.get("health") == "unhealthy" else []
+    # The engine says so of a container that waits for its next start as well, which is another finding.
+    return [{}] if vault.get("health") == "unhealthy" and vault["status"] == "running" else []
 
 
 def _no_volume(vault: Data, info: Data) -> t.List[Words]:
@@ -219,6 +228,7 @@ _RULES: t.Dict[str, t.Callable[[Data, Data], t.List[Words]]] = {
     "plain_anonymous_hub": _plain_route("anonymous_hub"),
     "plain_domain": _plain_domain,
     "no_address": _no_address,
+    "proxy_as_client": _proxy_as_client,
     "trusts_all": _trusts_all,
     "open_port": _open_port,
     "engine_floor": _engine_floor,
@@ -296,6 +306,16 @@ TEXTS: t.Dict[str, Text] = {
         "The server in {vault} takes the proxy for its client, since IP_HEADER is none.",
         "Limits and bans then hit everybody at once.",
         "Let the proxy overwrite X-Real-IP, and remove IP_HEADER, or name the header that the proxy sets.",
+        "warning",
+    ),
+    "proxy_as_client": Text(
+        "VW-D01",
+        "The server in {vault} takes the proxy for its client: the newest {times} sign-ins and sockets in its log all "
+        "come from {address}, {place}.",
+        "The proxy does not hand on the client's address in {header}, or IP_HEADER_TRUSTED_PROXIES leaves the proxy "
+        "out. Limits and bans then hit everybody at once.",
+        "Let the proxy overwrite {header} with the address of its peer, or name the header that it sets in IP_HEADER; "
+        "list the proxy where there is a list. One sign-in under another address ends this warning.",
         "warning",
     ),
     "trusts_all": Text(

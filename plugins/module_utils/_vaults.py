@@ -16,7 +16,7 @@ import os
 import re
 import typing as t
 
-from . import _settings, _sites
+from . import _client_log, _settings, _sites
 from ._folders import NETWORK_SHARES, below, file_system
 from ._host import Run, describe_container
 from ._layout import (
@@ -59,7 +59,12 @@ _OTHER_OPTIONS = ("ExtraHosts", "Dns", "Devices", "CapAdd", "Memory", "NanoCpus"
 def gather(run: Run, proxies: t.Iterable[str], root: str = "") -> t.Dict[str, t.Any]:
     """``{vaults, sites, unreadable}``: all vaults, the sites that speak of one, and what could not be read."""
     inspected = _inspect(run)
-    vaults = [_describe(data, image) for data, image in inspected]
+    containers = [data for data, _ in inspected]
+    vaults = [
+        {**_describe(data, image), "proxy_as_client": _client_log.proxy_as_client(run, data, containers)}
+        for data, image in inspected
+        if is_vault(data, image)
+    ]
     addresses = _own_addresses()
     sites: t.List[t.Dict[str, t.Any]] = []
     unreadable: t.List[str] = []
@@ -79,7 +84,7 @@ def gather(run: Run, proxies: t.Iterable[str], root: str = "") -> t.Dict[str, t.
 def secret_values(run: Run, name: str) -> t.Dict[str, str]:
     """The secrets of one container, by the server's names for them; those in files are read from the host."""
     for data, image in _inspect(run):
-        if data["Name"].lstrip("/") == name:
+        if data["Name"].lstrip("/") == name and is_vault(data, image):
             environment = own_environment(data, image)
             found = {key: value for key, value in environment.items() if value and is_secret(key, value)}
             files = {key: text_of(on_host(data, path)) for key, path in secret_file_names(environment).items()}
@@ -117,7 +122,7 @@ def _masked(data: bytes, key: str) -> bytes:
 
 
 def _inspect(run: Run) -> t.List[t.Tuple[Data, Data]]:
-    """All containers that are vaults, each with its image, in the order of their names."""
+    """All containers, each with its image, in the order of their names."""
     code, out, _ = run(["docker", "container", "ls", "--all", "--quiet", "--no-trunc"])
     if code != 0 or not out.split():
         return []
@@ -130,7 +135,7 @@ def _inspect(run: Run) -> t.List[t.Tuple[Data, Data]]:
         _, out, _ = run(["docker", "image", "inspect", *wanted])
         images = {data["Id"]: data for data in json.loads(out or "[]")}
     pairs = [(data, images.get(data["Image"], {})) for data in containers]
-    return sorted((pair for pair in pairs if is_vault(*pair)), key=lambda pair: str(pair[0]["Name"]))
+    return sorted(pairs, key=lambda pair: str(pair[0]["Name"]))
 
 
 def is_vault(data: Data, image: Data) -> bool:

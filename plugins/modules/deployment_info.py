@@ -36,7 +36,8 @@ options:
   details:
     description:
       - Also look for every vault of the host, whatever its name and however it was made, and for the sites of nginx
-        and Caddy that speak of one. Takes two more calls of the engine and one request to each running vault.
+        and Caddy that speak of one. Takes two more calls of the engine, and for each running vault one request and one
+        look at the end of its log.
     type: bool
     default: false
   ports:
@@ -174,6 +175,8 @@ vaults:
       variables that the role decides, no secrets).
     - C(data) as C(folder) (in the container), C(type), C(path) (on the host), C(volume), C(nested) mounts, C(uid),
       C(gid), C(database_bytes), C(free_bytes), C(file_system), C(network_share).
+    - C(proxy_as_client), where the newest clients in the log of a running server are all one proxy, as C(address),
+      C(times) and C(place) (what has that address); else empty. No other address leaves the host.
     - C(leftovers) of another layout, each with C(kind) (V(variable), V(port), V(exposed) or V(route)), C(name) and
       C(text).
   returned: when O(details) is true

@@ -42,7 +42,9 @@ VAULT: dict[str, Any] = {
     "data": {"folder": "/data", "type": "bind", "volume": "", "path": "/srv/vault", "file_system": "ext4",
              "network_share": False},
     "leftovers": [],
+    "proxy_as_client": {},
 }  # fmt: skip
+SEEN = {"address": "172.17.0.1", "times": 7, "place": "the gateway of the network bridge"}
 PUSH = {"PUSH_ENABLED": "true"}
 KEYS = {"PUSH_INSTALLATION_ID": "/run/a", "PUSH_INSTALLATION_KEY": "/run/b"}
 EU = {"PUSH_RELAY_URI": "https://api.bitwarden.eu", "PUSH_IDENTITY_URI": "https://identity.bitwarden.eu"}
@@ -102,6 +104,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "plain_anonymous_hub": (host(site(anonymous_hub={"upgrade": False})), ["VW-C01!"]),
     "plain_domain": (host(environment={"DOMAIN": "http://vault.example.com"}), ["VW-C18"]),
     "no_address": (host(environment={"IP_HEADER": "none"}), ["VW-D01"]),
+    "proxy_as_client": (host(proxy_as_client=SEEN), ["VW-D01"]),
     "trusts_all": (host(environment={"IP_HEADER_TRUSTED_PROXIES": "192.0.2.1, all"}), ["VW-D01"]),
     "open_port": (host(published_ports=[{"address": "0.0.0.0", "host": 80, "container": 80}]), ["VW-D06"]),
     "engine_floor": (
@@ -120,7 +123,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "unhealthy": (host(health="unhealthy"), ["VW-F01!"]),
     "no_volume": (host(data={"type": ""}), ["VW-F03!"]),
-    "restarts": (host(status="restarting"), ["VW-F05!"]),
+    "restarts": (host(status="restarting", health="unhealthy"), ["VW-F05!"]),
     "network_share": (host(data={"network_share": True, "file_system": "nfs4"}), ["VW-F08"]),
 }  # fmt: skip
 
@@ -144,6 +147,15 @@ def test_two_vaults_are_told_apart_by_name() -> None:
     info["vaults"].append({**copy.deepcopy(VAULT), "name": "other", "health": "unhealthy"})
     (found,) = host_findings(info)
     assert "other" in found.symptom
+
+
+def test_a_proxy_that_is_taken_for_its_clients_is_explained_once() -> None:
+    """With the header that the server reads; where it is set to read none, that is the cause."""
+    (found,) = host_findings(host(proxy_as_client=SEEN, environment={"IP_HEADER": "X-Forwarded-For"}))
+    assert "the newest 7 sign-ins" in found.symptom and "172.17.0.1" in found.symptom
+    assert "in X-Forwarded-For, or" in found.cause
+    (found,) = host_findings(host(proxy_as_client=SEEN, environment={"IP_HEADER": "none"}))
+    assert "since IP_HEADER is none" in found.symptom
 
 
 def test_the_retired_relay_is_no_pair() -> None:
