@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which faults of a host are really made: all of them, but for those that are named with a reason."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.vaultwire.stack.plugins.module_utils import _host_findings
+
+PATH = Path(__file__).resolve().parents[2] / "molecule" / "testinfra" / "host_faults" / "made.py"
+
+
+def table() -> Any:
+    """The table of the tests on a host, as a module."""
+    spec = importlib.util.spec_from_file_location("made", PATH)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["made"] = module  # dataclasses look it up
+    spec.loader.exec_module(module)
+    return module
+
+
+MADE = table()
+
+
+def test_every_fault_of_a_host_is_made_or_excused() -> None:
+    """A finding without a host that had it is a guess."""
+    assert sorted([*MADE.MADE, *MADE.NOT_MADE]) == sorted(_host_findings.TEXTS)
+    assert all(len(reason) > 40 for reason in MADE.NOT_MADE.values())
+    assert len(MADE.NOT_MADE) <= 2
+
+
+def test_each_is_looked_for_under_its_own_code() -> None:
+    """And nothing is called a fault that would be said of the sound deployment, too."""
+    for name, made in MADE.MADE.items():
+        assert made.findings[0].startswith(f"{_host_findings.TEXTS[name].code}: "), name
+        assert all(re.search(r"\bNAME\b", text) for text in made.findings), name
+    assert MADE.SOUND.findings == ()
