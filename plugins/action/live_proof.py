@@ -54,6 +54,7 @@ class ActionModule(ActionBase):
                 self._ask("live_update", options, settings, task_vars) if wanted else {"skipped": True}
             )
         proof["live_required"] = settings["live_update"] == "always"
+        proof["push"] = settings["push"]
         warnings = proof["probe"].pop("warnings", [])
         verdict = _check.verdict(proof, settings, check_mode)
         if settings["report_file"] and "verdict" in proof["probe"] and not proof["probe"].get("failed"):

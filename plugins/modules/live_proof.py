@@ -49,7 +49,7 @@ RETURN = r"""
 proof:
   description:
     - What was proved, with C(url), C(probe) (the result of M(vaultwire.stack.hub_probe)), C(live_update) (that of
-      M(vaultwire.stack.live_update)) and C(live_required).
+      M(vaultwire.stack.live_update)), C(live_required) and C(push), which is what C(notifications_check_push) says.
   returned: always
   type: dict
 verdict:

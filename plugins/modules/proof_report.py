@@ -28,7 +28,8 @@ options:
   proof:
     description:
       - What was proved on this host, with C(url), C(probe) (the result of M(vaultwire.stack.hub_probe)),
-        C(live_update) (that of M(vaultwire.stack.live_update)) and C(live_required).
+        C(live_update) (that of M(vaultwire.stack.live_update)), C(live_required) and C(push) (V(configured), V(none) or
+        V(unknown)).
       - Mutually exclusive with O(directory).
     type: dict
   kept_in:

@@ -16,6 +16,8 @@ import typing as t
 import jinja2
 from markupsafe import Markup
 
+from ansible_collections.vaultwire.stack.plugins.module_utils._diagnosis import audience
+
 Data = t.Dict[str, t.Any]
 
 SCHEMA = 1
@@ -84,6 +86,7 @@ def _host(name: str, proof: Data) -> Data:
         "latencies_ms": {step: latencies[f"{step}_ms"] for step in STEPS if f"{step}_ms" in latencies},
         "timings_ms": _numbers(probe.get("timings_ms"), list(_dict(probe.get("timings_ms")))),
         "findings": findings,
+        "push": _push(proof, status == "proved"),
         "note": _note(status, probe, live, live_state),
     }
 
@@ -177,6 +180,12 @@ def _check(name: str, title: str, result: str, answer: Data) -> Data:
     elif answer.get("error"):
         detail = str(answer["error"])
     return {"name": name, "title": title, "result": result, "detail": detail}
+
+
+def _push(proof: Data, live: bool) -> Data:
+    """The channel of mobile apps, in whatever state, says nothing for or against that of the hub."""
+    state = proof["push"] if proof.get("push") in ("configured", "none") else "unknown"
+    return {"state": state, "text": audience(state, live)}
 
 
 def _note(status: str, probe: Data, live: Data, live_state: str) -> str:

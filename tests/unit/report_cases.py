@@ -33,6 +33,7 @@ def healthy(name: str = "vault", scale: float = 1.0, **probe: Any) -> dict[str, 
     names = ("alive", "version", "hub", "hub_plain", "anonymous_hub", "total")
     return {
         "url": f"https://{name}.example.com",
+        "push": "none",
         "probe": {
             "verdict": "ok",
             "url": f"https://{name}.example.com",

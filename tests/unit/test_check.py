@@ -137,9 +137,14 @@ def start(folder: Path, hosts: dict[str, Any], *arguments: str, **variables: Any
     )  # fmt: skip
 
 
-def statuses(folder: Path) -> dict[str, str]:
+def reported(folder: Path) -> dict[str, dict[str, Any]]:
+    """The hosts in the report of a run."""
     (report,) = folder.glob("reports/*/report.json")
-    return {host["host"]: host["status"] for host in json.loads(report.read_text(encoding="utf-8"))["hosts"]}
+    return {host["host"]: host for host in json.loads(report.read_text(encoding="utf-8"))["hosts"]}
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    return {name: host["status"] for name, host in reported(folder).items()}
 
 
 def test_a_fleet_that_cannot_be_reached_is_reported_all_the_same(tmp_path: Path) -> None:
@@ -160,13 +165,13 @@ def test_each_host_ends_by_itself_and_no_secret_is_shown(tmp_path: Path) -> None
     with StandIn(tmp_path / "data", "1.37.2") as server, FakeVault({**healthy(), HUB: page(502)}) as faulty:
         here = {"ansible_connection": "local", "notifications_check_url": server.url}
         hosts: dict[str, Any] = {
-            "good": {**here, "notifications_check_admin_token": ADMIN_TOKEN,
+            "good": {**here, "notifications_check_admin_token": ADMIN_TOKEN, "notifications_check_push": "none",
                      "notifications_check_report_file": str(tmp_path / "made" / "good.json")},
             "refused": {**here, "notifications_check_email": "nobody@example.com",
                         "notifications_check_password": SECRET},
             "from_itself": {**here, "notifications_check_from": "host", "notifications_check_admin_token": ADMIN_TOKEN,
                             "ansible_python_interpreter": sys.executable},
-            "faulty": {**here, "notifications_check_url": faulty.url},
+            "faulty": {**here, "notifications_check_url": faulty.url, "notifications_check_push": "configured"},
             "wrong": {**here, "notifications_check_live_update": "always"},
             "typo": {**here, "notifications_check_live_update": "allways"},
         }  # fmt: skip
@@ -178,6 +183,10 @@ def test_each_host_ends_by_itself_and_no_secret_is_shown(tmp_path: Path) -> None
         "good": "proved", "refused": "faulty", "from_itself": "proved", "faulty": "faulty", "wrong": "no_result",
         "typo": "no_result",
     }, shown  # fmt: skip
+    assert {name: host["push"]["state"] for name, host in reported(tmp_path).items()} == {
+        "good": "none", "refused": "unknown", "from_itself": "unknown", "faulty": "configured", "wrong": "unknown",
+        "typo": "unknown",
+    }  # fmt: skip
     assert accounts == []
     assert SECRET not in shown and ADMIN_TOKEN not in shown
     assert shown.count("reached another after") >= 2

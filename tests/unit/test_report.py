@@ -98,6 +98,27 @@ def test_what_is_said_of_a_host(proof: dict[str, Any] | None, status: str, sever
     assert (host["status"], host["severity"]) == (status, severity)
 
 
+@pytest.mark.parametrize(
+    ("push", "state", "words"),
+    [
+        ("configured", "configured", "which this server has configured; no part of this check asks for it."),
+        ("none", "none", "which this server has not configured"),
+        ("unknown", "unknown", "is not known here"),
+        (None, "unknown", "is not known here"),
+        (HOSTILE, "unknown", "is not known here"),
+    ],
+)
+def test_push_is_told_and_changes_nothing(push: str | None, state: str, words: str) -> None:
+    """On both sides of the verdict: a phone's channel is neither a proof of the hub nor a fault of it."""
+    report = shaped(good={**healthy(), "push": push}, bad={**stale_route(), "push": push})
+    bad, good = report["hosts"]
+    assert (bad["status"], good["status"], good["severity"]) == ("faulty", "proved", "ok")
+    assert good["push"]["state"] == bad["push"]["state"] == state
+    assert good["push"]["text"].startswith("Browsers and desktop programs are live. Mobile apps use push instead, ")
+    assert bad["push"]["text"].startswith("Browsers and desktop programs use this channel. ")
+    assert "".join(Page(_report.render(report, str(TEMPLATES))).texts).count(words) == 2
+
+
 def test_a_check_passes_only_for_what_was_seen() -> None:
     """A stale route fails the upgrade; what was not tried is neither proved nor failed."""
     results = {check["name"]: check["result"] for check in shaped(vault=stale_route())["hosts"][0]["checks"]}
