@@ -92,11 +92,12 @@ def _socket_holders(inodes: t.Set[str], proc: str) -> t.Dict[str, str]:
 
 
 def engine_info(run: Run) -> t.Dict[str, t.Any]:
-    """``{installed, running, version}`` of the container engine."""
+    """``{installed, running, version, oldest_api}`` of the container engine."""
     if shutil.which("docker") is None or shutil.which("dockerd", path=_wide_path()) is None:
-        return {"installed": shutil.which("docker") is not None, "running": False, "version": ""}
-    code, out, _ = run(["docker", "version", "--format", "{{.Server.Version}}"])
-    return {"installed": True, "running": code == 0, "version": out.strip() if code == 0 else ""}
+        return {"installed": shutil.which("docker") is not None, "running": False, "version": "", "oldest_api": ""}
+    code, out, _ = run(["docker", "version", "--format", "{{.Server.Version}} {{.Server.MinAPIVersion}}"])
+    version, _, oldest_api = out.strip().partition(" ") if code == 0 else ("", "", "")
+    return {"installed": True, "running": code == 0, "version": version, "oldest_api": oldest_api}
 
 
 def _wide_path() -> str:

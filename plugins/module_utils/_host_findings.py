@@ -27,9 +27,9 @@ _TRUE = frozenset({"true", "t", "yes", "y", "1"})
 _PUSH_SECRETS = ("PUSH_INSTALLATION_ID", "PUSH_INSTALLATION_KEY")
 _PUSH_PLACES = ("PUSH_RELAY_URI", "PUSH_IDENTITY_URI")
 _RETIRED_RELAY = "push.bitwarden.eu"
-#: The engine that raised the oldest interface it speaks, and the proxies that speak the newer one.
-_ENGINE_WITH_FLOOR = (29,)
-_TRAEFIK_ABOVE_FLOOR = ((2, 11, 31), (3, 6, 1))
+#: The interface of the engine that Traefik spoke, until in these releases it began to ask which one there is.
+_TRAEFIK_API = (1, 24)
+_TRAEFIK_ASKS = ((2, 11, 31), (3, 6, 1))
 
 
 class Text(t.NamedTuple):
@@ -136,13 +136,15 @@ def _open_port(vault: Data, info: Data) -> t.List[Words]:
 
 
 def _engine_floor(vault: Data, info: Data) -> t.List[Words]:
-    engine = str((info.get("engine") or {}).get("version") or "")
+    engine = info.get("engine") or {}
+    floor = str(engine.get("oldest_api") or "")
     traefik = str(((info.get("proxies") or {}).get("traefik") or {}).get("version") or "")
-    if not engine or not traefik or not vault["label_router"] or _numbers(engine) < _ENGINE_WITH_FLOOR:
+    # By what the engine refuses and not by its release: a floor can be lowered for such clients, and raised.
+    if not traefik or not vault["label_router"] or _numbers(floor) <= _TRAEFIK_API:
         return []
     version = _numbers(traefik)
-    fine = any(version >= first and version[0] == first[0] for first in _TRAEFIK_ABOVE_FLOOR) or version >= (4,)
-    return [] if fine else [{"engine": engine, "traefik": traefik}]
+    fine = any(version >= first and version[0] == first[0] for first in _TRAEFIK_ASKS) or version >= (4,)
+    return [] if fine else [{"engine": engine["version"], "traefik": traefik, "floor": floor}]
 
 
 def _numbers(version: str) -> t.Tuple[int, ...]:
@@ -336,7 +338,7 @@ TEXTS: t.Dict[str, Text] = {
     "engine_floor": Text(
         "VW-D10",
         "Traefik {traefik} cannot read the labels of Docker {engine}.",
-        "The engine refuses the old interface that this Traefik speaks, so all its routes answer 404.",
+        "The engine speaks no interface older than {floor}, and this Traefik only 1.24, so all its routes answer 404.",
         "Use Traefik 2.11.31, 3.6.1 or newer.",
     ),
     "overridden_domain": Text(

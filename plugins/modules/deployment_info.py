@@ -93,10 +93,12 @@ unfinished_swap:
   returned: always
   type: bool
 engine:
-  description: The container engine, as C(installed), C(running) and C(version).
+  description: >-
+    The container engine, as C(installed), C(running), C(version) and C(oldest_api), the oldest interface that it still
+    speaks.
   returned: always
   type: dict
-  sample: {"installed": true, "running": true, "version": "20.10.24"}
+  sample: {"installed": true, "running": true, "version": "20.10.24", "oldest_api": "1.12"}
 container:
   description: >-
     The container, as C(exists), C(image), C(tag), C(version) (from its label), C(status), C(health),

@@ -132,3 +132,20 @@ def test_the_release_of_a_container(image: str, label: str, version: str) -> Non
     """The label is right even where the tag says nothing."""
     config = {"Image": image, "Labels": {"org.opencontainers.image.version": label} if label else None, "Env": None}
     assert _host.describe_container({**INSPECTED, "Config": config})["version"] == version
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ((0, "26.1.5+dfsg1 1.24\n", ""), (True, "26.1.5+dfsg1", "1.24")),
+        ((0, "26.1.5", ""), (True, "26.1.5", "")),
+        ((1, "", "Cannot connect to the Docker daemon"), (False, "", "")),
+    ],
+)
+def test_the_engine_tells_its_release_and_the_oldest_interface_it_speaks(
+    answer: tuple[int, str, str], expected: tuple[bool, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_arguments, **_options: "/usr/bin/docker")
+    found = _host.engine_info(lambda _command: answer)
+    assert found["installed"] is True
+    assert (found["running"], found["version"], found["oldest_api"]) == expected

@@ -55,7 +55,7 @@ def host(site: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     vault = copy.deepcopy(VAULT)
     for name, value in changes.items():
         vault[name] = {**vault[name], **value} if isinstance(value, dict) else value
-    engine, proxies = {"version": "29.0.1"}, {"traefik": {"version": "3.6.1"}}
+    engine, proxies = {"version": "29.0.1", "oldest_api": "1.44"}, {"traefik": {"version": "3.6.1"}}
     return {"vaults": [vault], "sites": [site or SITE], "engine": engine, "proxies": proxies}
 
 
@@ -161,6 +161,26 @@ def test_a_proxy_that_is_taken_for_its_clients_is_explained_once() -> None:
 def test_the_retired_relay_is_no_pair() -> None:
     retired = {**PUSH, **EU, "PUSH_RELAY_URI": "https://push.bitwarden.eu"}
     assert codes(host(environment=retired, secret_files=KEYS)) == ["VW-E07!"]
+
+
+@pytest.mark.parametrize(
+    ("floor", "traefik", "expected"),
+    [
+        ("1.44", "3.5.3", ["VW-D10!"]),
+        ("1.44", "2.11.30", ["VW-D10!"]),
+        ("1.44", "2.11.31", []),
+        ("1.44", "3.6.1", []),
+        ("1.44", "4.0.0", []),
+        ("1.24", "3.5.3", []),
+        ("1.12", "3.5.3", []),
+        ("", "3.5.3", []),
+    ],
+)
+def test_an_engine_is_judged_by_what_it_refuses(floor: str, traefik: str, expected: list[str]) -> None:
+    """Its floor can be lowered for an old Traefik, whatever its release, and then nothing is wrong."""
+    info = host(label_router=True)
+    info["engine"]["oldest_api"], info["proxies"]["traefik"]["version"] = floor, traefik
+    assert codes(info) == expected
 
 
 def test_a_host_without_an_engine_has_no_finding() -> None:
