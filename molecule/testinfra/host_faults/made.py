@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Mistakes as people make them by hand, each in a container of its own on one host, beside one that has none.
 
-Entries are named as the findings in ``_host_findings.TEXTS``; a unit test wants each of those in ``MADE``, or in
-``NOT_MADE`` with the reason. Whatever is not said of a container is right.
+Entries are named as the findings in ``_host_findings.TEXTS``, with a word behind where one is made in several ways; a
+unit test wants each of those in ``MADE``, or in ``NOT_MADE`` with the reason. Whatever is not said of a container is
+right.
 """
 
 from __future__ import annotations
@@ -90,11 +91,26 @@ MADE: dict[str, Made] = {
         site=f"location / {{ {_PASS} {_UPGRADE} }}",
         asked=True,
     ),
+    "proxy_as_client_untrusted": Made(
+        ("VW-D01: The server in NAME takes the proxy for its client: the newest 3 sign-ins and sockets in its log",),
+        options="--env IP_HEADER_TRUSTED_PROXIES=192.0.2.0/24",
+        site=SOUND_SITE,
+        asked=True,
+    ),
     "trusts_all": Made(
         ("VW-D01: The server in NAME believes every sender what client it stands for.",),
         options="--env IP_HEADER_TRUSTED_PROXIES=all",
     ),
     "open_port": Made(("VW-D06: The container NAME publishes PORT on every address of the host.",), publish="PORT:80"),
+    "open_port_in_layers": Made(
+        (
+            "VW-D06: The container NAME publishes PORT on every address of the host.",
+            "VW-A03: The live channel of the container NAME is switched off",
+            "VW-A02: The container NAME has the variable WEBSOCKET_ENABLED.",
+        ),
+        publish="PORT:80",
+        options="--env WEBSOCKET_ENABLED=true --env ENABLE_WEBSOCKET=false",
+    ),
     "overridden_domain": Made(
         ("VW-E01: The server in NAME uses https://old.example.com as its DOMAIN, and not https://NAME.example.com.",),
         files={"config.json": json.dumps({"domain": "https://old.example.com"})},
