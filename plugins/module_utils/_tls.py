@@ -9,7 +9,9 @@ import ipaddress
 import os
 import re
 import shutil
+import ssl
 import tempfile
+import time
 import typing as t
 
 Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
@@ -81,6 +83,13 @@ def judge_given(run: Run, certificate: str, key: str, host: str) -> None:
         raise TlsError(f"reverse_proxy_tls_certificate: {certificate} holds no certificate in PEM form.")
     if not _fits(run, certificate, "-checkend", "0"):
         raise TlsError(f"reverse_proxy_tls_certificate: {certificate} has expired. Renew it first.")
+    begin = openssl(run, "x509", "-noout", "-in", certificate, "-startdate").strip().partition("=")[2]
+    if ssl.cert_time_to_seconds(begin) > time.time():
+        raise TlsError(
+            f"reverse_proxy_tls_certificate: {certificate} is not valid before {begin}, so clients would refuse it. "
+            f"Give one that is valid by now, or set the clock of this host, which says "
+            f"{time.strftime('%b %e %H:%M:%S %Y GMT', time.gmtime())}."
+        )
     if not _fits(run, certificate, *host_check(host)):
         if _is_further_down(run, certificate, host):
             raise TlsError(

@@ -38,21 +38,21 @@ def make_pair(folder: Path, *arguments: str) -> tuple[str, str]:
     return certificate, key
 
 
-def make_expired(folder: Path) -> tuple[str, str]:
-    """A certificate of last year; openssl itself makes none."""
+def make_valid(folder: Path, begin: datetime.timedelta, end: datetime.timedelta) -> tuple[str, str]:
+    """A certificate that is valid between two moments, counted from now; openssl 3.0 itself makes none."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
-    begin = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=400)
+    now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(begin)
-        .not_valid_after(begin + datetime.timedelta(days=365))
+        .not_valid_before(now + begin)
+        .not_valid_after(now + end)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
         .sign(key, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
     private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    paths = folder / "expired.pem", folder / "expired.key"
+    paths = folder / "valid.pem", folder / "valid.key"
     paths[0].write_bytes(certificate.public_bytes(pem))
     paths[1].write_bytes(private)
     return str(paths[0]), str(paths[1])
@@ -171,10 +171,27 @@ def test_given_pairs_that_cannot_serve_are_refused(tmp_path: Path) -> None:
     assert "does not belong" in given(tmp_path, certificate, strange[1])
     assert "no private key" in given(tmp_path, certificate, certificate)
     assert "go together" in given(tmp_path, certificate, "")
-    expired = make_expired(other)
     locked = make_pair(tmp_path, "-passout", "pass:x", "-days", "2", *names)
-    assert "expired" in given(tmp_path, *expired)
     assert "passphrase" in given(tmp_path, *locked)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "said"),
+    [
+        (-400, -35, "has expired"),
+        (-1, -1 / 86400, "has expired"),
+        (1 / 24, 30, "is not valid before"),
+        (400, 500, "is not valid before"),
+        (0, 30, ""),
+        (-1, 1, ""),
+    ],
+)
+def test_a_given_certificate_is_valid_now(tmp_path: Path, begin: float, end: float, said: str) -> None:
+    """One that was made in this very second is; days are counted from now."""
+    pair = make_valid(tmp_path, datetime.timedelta(days=begin), datetime.timedelta(days=end))
+    message = given(tmp_path, *pair)
+    assert (said in message) if said else (message == "")
+    assert not said or (pair[0] in message and "Nothing has been changed." in message)
 
 
 @pytest.mark.parametrize("host", [HOST, "192.0.2.10"])

@@ -35,12 +35,17 @@ def filled(value: Any) -> Any:
     return _Unsafe(value.replace("${LONG}", LONG).replace("${SECRET}", SECRET)) if isinstance(value, str) else value
 
 
+def full(name: str) -> str:
+    """The variable that a name of the table stands for."""
+    return name if name.startswith("reverse_proxy_") else f"vaultwarden_{name}"
+
+
 def aliases(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """A name for the host per row, with the host's own variables under those of the row."""
     own = yaml.safe_load((SCENARIO / "inventory" / "hosts.yml").read_text(encoding="utf-8"))
     base = own["vaultwarden"]["hosts"]["vw-bad-input"]
     return {
-        f"row-{number}": {**base, **{f"vaultwarden_{name}": filled(value) for name, value in row["set"].items()}}
+        f"row-{number}": {**base, **{full(name): filled(value) for name, value in row["set"].items()}}
         for number, row in enumerate(rows)
     }
 
@@ -100,8 +105,7 @@ def test_the_playbook_refuses_every_row(
             all(text in " ".join(said.get(f"row-{number}", "").split()) for text in row["says"])
             if "make" in row
             else any(
-                name in said.get(f"row-{number}", "")
-                for name in (row["says"][0], *(f"vaultwarden_{name}" for name in row["set"]))
+                name in said.get(f"row-{number}", "") for name in (row["says"][0], *(full(name) for name in row["set"]))
             )
         )
     }
