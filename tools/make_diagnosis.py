@@ -32,8 +32,8 @@ for. A code with several rows has one for each situation in which the cause or t
 
 The first letter says where to look: A, B and C at the proxy's routes, the upgrade and the token; D at what the proxy
 tells of clients; E and F at settings and data, which only a look at the host shows; L at the second port of older
-releases; T at the connection and TLS; V at the version; W at the WebSocket itself. X is a symptom that no rule knows;
-it is shown as it was seen.
+releases; T at the connection and TLS; V at the version; W at the WebSocket itself. X is a symptom that no rule knows,
+shown as it was seen, or a configuration that the look cannot read.
 
 Words in angle brackets stand for what the probe saw. Paths are given for a vault at the root of its host; where
 the address has a path of its own, they begin with it.

@@ -58,13 +58,15 @@ def _push_of(vault: Data) -> Push:
 
 def host_findings(info: Data) -> t.List[Finding]:
     """All faults of a host that was looked at with details, errors first."""
-    found = []
-    for vault in info.get("vaults") or []:
-        if vault["status"] not in ("running", "restarting"):
-            continue
-        for name, rule in _RULES.items():
-            for words in rule(vault, info):
-                found.append(_finding(TEXTS[name], {"vault": vault["name"], **words}))
+    vaults = [vault for vault in info.get("vaults") or [] if vault["status"] in ("running", "restarting")]
+    found = [
+        _finding(TEXTS[name], {"vault": vault["name"], **words})
+        for vault in vaults
+        for name, rule in _RULES.items()
+        for words in rule(vault, info)
+    ]
+    if vaults:
+        found += [_finding(TEXTS["unreadable"], {"text": text}) for text in info.get("unreadable") or []]
     return sorted(found, key=lambda finding: finding.severity)
 
 
@@ -410,6 +412,14 @@ TEXTS: t.Dict[str, Text] = {
         "The SQLite database of {vault} is on a network share ({file_system} at {path}).",
         "Such shares do not lock as SQLite needs it, so the database can be damaged.",
         "Move the data to a local disk, or use another database.",
+        "warning",
+    ),
+    "unreadable": Text(
+        "VW-X01",
+        "{text}",
+        "This check cannot read it, and so knows nothing of the routes in it: faults there are not named.",
+        "Let the proxy check it, with nginx -t or caddy validate. Where that finds nothing, compare the rules for the "
+        "hubs with docs/proxies.md.",
         "warning",
     ),
 }

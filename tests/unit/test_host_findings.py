@@ -125,6 +125,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no_volume": (host(data={"type": ""}), ["VW-F03!"]),
     "restarts": (host(status="restarting", health="unhealthy"), ["VW-F05!"]),
     "network_share": (host(data={"network_share": True, "file_system": "nfs4"}), ["VW-F08"]),
+    "unreadable": ({**host(), "unreadable": ["The configuration of nginx has something."]}, ["VW-X01"]),
 }  # fmt: skip
 
 
@@ -183,8 +184,10 @@ def test_an_engine_is_judged_by_what_it_refuses(floor: str, traefik: str, expect
     assert codes(info) == expected
 
 
-def test_a_host_without_an_engine_has_no_finding() -> None:
+def test_a_host_without_a_vault_that_runs_has_no_finding() -> None:
+    """What its proxies are for is then nobody's business here."""
     assert host_findings({"vaults": [], "sites": []}) == []
+    assert host_findings({**host(status="exited"), "unreadable": ["The configuration of nginx has something."]}) == []
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,10 @@ MADE: dict[str, Made] = {
     "restarts": Made((_RESTARTS,), files={"db.sqlite3": "This is no database, and was one before.\n" * 50}),
 }
 
+#: Made after all others, since nothing is known of any site from then on. nginx goes on with what it read before.
+UNREADABLE = "server { listen 443 ssl;"
+UNREADABLE_FOUND = "VW-X01: The configuration of nginx has a brace that is not closed."
+
 NOT_MADE = {
     "engine_floor": "needs a Traefik that is older than the one that the tests bring, of which there can be only one; "
     "made by hand with 3.5.3 and Debian 13's engine under DOCKER_MIN_API_VERSION=1.44",

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 from actions import play
-from made import CERTIFICATE, MADE, Made, faults_script, ports, sound_script
+from made import CERTIFICATE, MADE, UNREADABLE, UNREADABLE_FOUND, Made, faults_script, ports, sound_script
 from soundness import wait_until
 from testinfra.host import Host
 
@@ -42,9 +42,12 @@ def found(healthy: str, host: Host) -> list[str]:
     failing = [name for name, made in named().items() if any("VW-F05" in text for text in made.findings)]
     wait_until(lambda: health(host) == "unhealthy", "the health check fails")
     wait_until(lambda: all(rests(host, name) for name in failing), "the engine waits before it starts them again")
-    done = verify(host)
+    return findings(verify(host))
+
+
+def findings(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Each finding with its code in front. Warnings are folded, and errors stand in the lines of one message."""
     assert done.returncode == 2, done.stdout + done.stderr
-    # Warnings are folded, and errors stand in the lines of one message.
     words = " ".join((done.stdout + done.stderr).replace("\\n", " ").split())
     return re.split(r"(?=VW-[A-Z][0-9]{2}: )", words)[1:]
 
@@ -108,3 +111,12 @@ def test_no_word_of_a_log_and_no_secret_is_shown(found: list[str]) -> None:
     shown = " ".join(found)
     assert SOMEBODY not in shown
     assert "65540" not in shown
+
+
+def test_a_configuration_that_cannot_be_read_is_no_silence(found: list[str], host: Host) -> None:
+    """Last: what was known of sites is gone, what is known of containers is not."""
+    host.check_output("printf %%s %s > /etc/nginx/conf.d/broken.conf", UNREADABLE)
+    left = findings(verify(host))
+    assert [line for line in left if line.startswith(UNREADABLE_FOUND)]
+    assert not [line for line in left if line.startswith(("VW-A01", "VW-B01", "VW-C01"))]
+    assert [line for line in left if line.startswith("VW-D06")]
