@@ -18,7 +18,8 @@ HOST_PACKAGES = (
 # Not installed, but to be had by apt-get install without any network.
 LOCAL_PACKAGES = (
     "docker.io", "nginx", "python3-requests",
-    "apache2", "caddy", "haproxy", "lighttpd", "lighttpd-mod-openssl", "sqlite3", "acl", "fail2ban",
+    "apache2", "caddy", "haproxy", "lighttpd", "lighttpd-mod-openssl", "sqlite3", "acl",
+    "fail2ban", "python3-systemd", "logrotate",
 )  # fmt: skip
 LOCAL_PACKAGES_OF = {"bookworm": (), "trixie": ("docker-cli",)}
 SERVICE_SUITE = "trixie"

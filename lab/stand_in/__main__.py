@@ -29,7 +29,7 @@ def _announce(settings: Settings, log: Log) -> None:
 
 def _start(era: Era, command: str) -> int:
     settings = load(era)
-    log = Log(settings.log_level, settings.log_file)
+    log = Log(settings.log_level, settings.log_file, settings.log_time)
     _announce(settings, log)
     check_surroundings(settings)
     from . import app  # late, so that a refusal does not have to wait for it

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .eras import Era
+from .log import DEFAULT_TIME
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -45,6 +46,7 @@ NAMES = (
     "LOGIN_RATELIMIT_SECONDS",
     "LOG_FILE",
     "LOG_LEVEL",
+    "LOG_TIMESTAMP_FORMAT",
     "PUSH_ENABLED",
     "PUSH_INSTALLATION_ID",
     "PUSH_INSTALLATION_KEY",
@@ -151,6 +153,7 @@ class Settings:
     admin_limit: tuple[int, int]
     log_file: Path | None
     log_level: str
+    log_time: str
     ping_seconds: float
     overridden: tuple[str, ...] = field(default=())
 
@@ -218,6 +221,7 @@ def load(era: Era, environ: Mapping[str, str] | None = None) -> Settings:
         admin_limit=(sources.number("ADMIN_RATELIMIT_SECONDS", 300), sources.number("ADMIN_RATELIMIT_MAX_BURST", 3)),
         log_file=_log_file(log_file) if log_file else None,
         log_level=sources.text("LOG_LEVEL", "info").lower(),
+        log_time=sources.text("LOG_TIMESTAMP_FORMAT", DEFAULT_TIME),
         ping_seconds=float(given.get("STAND_IN_PING_SECONDS", DEFAULT_PING_SECONDS)),
         overridden=tuple(overridden),
     )

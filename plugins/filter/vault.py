@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _host_findings, _proxy, _settings
+from ansible_collections.vaultwire.stack.plugins.module_utils import _bans, _host_findings, _proxy, _settings
 from ansible_collections.vaultwire.stack.plugins.module_utils._domain import DomainError, parse_domain
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     DEFAULT_WEBSOCKET_PORT,
@@ -142,6 +142,7 @@ class FilterModule:
             "vaultwarden_plan": _guard(vaultwarden_plan),
             "notifications_check_problems": _check.problems,
             "vaultwarden_problems": _settings.find_problems,
+            "fail2ban_problems": _bans.find_problems,
             "vaultwarden_folder_problems": _settings.folder_problems,
             "vaultwarden_environment": _guard(_settings.build_environment),
             "vaultwarden_secret_files": _settings.secret_files,

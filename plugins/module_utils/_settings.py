@@ -30,6 +30,11 @@ Settings = t.Mapping[str, t.Any]
 #: Where the secrets directory of the host appears inside the container.
 SECRETS_MOUNT = "/run/secrets/vaultwarden"
 
+#: The log file inside the container, in the folder of the data; and the time in each line. With the zone, since the
+#: container's may be another one than that of the host, whose programs read the file.
+LOG_FILE = "/data/vaultwarden.log"
+LOG_TIME = "%Y-%m-%d %H:%M:%S.%3f%z"
+
 #: Variables the role sets itself, and the role variable that decides each.
 MANAGED_VARIABLES: t.Dict[str, str] = {
     "DOMAIN": "vaultwarden_domain",
@@ -92,6 +97,7 @@ _OTHER_DATABASE = re.compile(r"(mysql|postgres(ql)?):")
 #: The highest number that engines take for a user or group.
 _HIGHEST_ID = 2**31 - 1
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
+_LOG_MARK = re.compile(r"[0-9A-Za-z]{16,64}")
 _LOG_LEVELS = ("trace", "debug", "info", "warn", "error", "off")
 
 
@@ -110,6 +116,7 @@ def find_problems(settings: Settings) -> t.List[str]:
         _check_admin_token,
         _check_environment,
         _check_secrets,
+        _check_log_mark,
         _check_push,
     )
     return [_shortened(problem) for check in checks for problem in check(settings)]
@@ -150,6 +157,8 @@ def build_environment(settings: Settings) -> t.Dict[str, str]:
     )
     if plan.trusted_proxies and settings["trusted_proxies"]:
         environment["IP_HEADER_TRUSTED_PROXIES"] = ",".join(settings["trusted_proxies"])
+    if settings.get("log_mark"):
+        environment["LOG_FILE"] = LOG_FILE
     environment.update(plan.environment)
     environment.update(_PUSH_REGIONS.get(settings.get("push_region") or "", {}))
     for name in secrets_of(settings):
@@ -180,6 +189,8 @@ def url_host(address: str) -> str:
 def secrets_of(settings: Settings) -> t.Dict[str, str]:
     """All secrets by the server's name for them, the admin token among them."""
     secrets = dict(settings["secrets"])
+    if settings.get("log_mark"):
+        secrets["LOG_TIMESTAMP_FORMAT"] = f"{LOG_TIME} {settings['log_mark']}"
     if settings.get("admin_token") is not None:
         secrets["ADMIN_TOKEN"] = settings["admin_token"]
     return dict(sorted(secrets.items()))
@@ -473,6 +484,26 @@ def _check_secrets(settings: Settings) -> t.Iterator[str]:
             problem = secret_problem(value)
             if problem:
                 yield f"vaultwarden_secrets: {name} {problem} Nothing of its value is shown here."
+
+
+def _check_log_mark(settings: Settings) -> t.Iterator[str]:
+    mark = settings.get("log_mark", "")
+    if mark == "":
+        return
+    if not _matches(_LOG_MARK, mark):
+        yield (
+            "vaultwarden_log_mark is no word of 16 to 64 letters and digits. Make one with openssl rand -hex 16, and "
+            "write it in quotes. Nothing of its value is shown here."
+        )
+    for variable in ("environment", "secrets"):
+        for name in ("LOG_FILE", "LOG_TIMESTAMP_FORMAT"):
+            if name in settings[variable] or f"{name}_FILE" in settings[variable]:
+                yield f"vaultwarden_{variable} sets {name}, which vaultwarden_log_mark decides. Set one of them."
+    if settings["log_level"] == "off":
+        yield (
+            "vaultwarden_log_level is off, so that vaultwarden_log_mark marks nothing. Use error or a lower level, or "
+            "remove the mark."
+        )
 
 
 def _check_push(settings: Settings) -> t.Iterator[str]:

@@ -188,7 +188,12 @@ def test_a_bucket_and_slots_count_each_address_alone() -> None:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """A newest stand-in with a small login burst."""
-    env = {"ADMIN_TOKEN": "$argon2id$broken", "LOGIN_RATELIMIT_MAX_BURST": "1", "DOMAIN": "https://vault.example/v"}
+    env = {
+        "ADMIN_TOKEN": "$argon2id$broken",
+        "LOGIN_RATELIMIT_MAX_BURST": "1",
+        "DOMAIN": "https://vault.example/v",
+        "LOG_TIMESTAMP_FORMAT": "%Y-%m-%d %H:%M:%S.%3f%z word",
+    }
     process = Process(stand_in("1.37.2"), tmp_path_factory.mktemp("settings"), env)
     assert process.wait() == "keeps running", process.log
     yield process
@@ -205,6 +210,7 @@ def test_a_failed_login_is_logged_with_the_clients_address(server: Process) -> N
     assert statuses == [400, 429, 400]
     failed = [line for line in server.log if re.search(r"\[ERROR\] .* IP: 192\.0\.2\.[12]\. Username: nobody@", line)]
     assert len(failed) == 2, server.log
+    assert re.match(r"\[\d{4}(-\d\d){2} \d\d(:\d\d){2}\.\d{3}[+-]\d{4} word\]\[vaultwarden::", failed[0])
     assert any(line.endswith(f"[request][INFO] POST {path} from 192.0.2.2") for line in server.log)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The fail2ban filter in docs/hardening.md, on lines that the server wrote (1.28.1 and 1.37.2 alike)."""
+"""The filter of the role fail2ban, on lines that the server wrote (1.28.1 and 1.37.2 alike)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "hardening.md").read_text(encoding="utf-8")
-FILTER, JAIL = re.findall(r"```ini\n(.+?)```", DOCUMENT, re.DOTALL)
+ROLE = Path(__file__).resolve().parents[2] / "roles" / "fail2ban"
+FILTER = (ROLE / "files" / "filter.conf").read_text(encoding="utf-8")
 MARK = "00112233445566778899aabbccddeeff"
 
 SIGN_IN = "[vaultwarden::api::identity][ERROR] Username or password is incorrect. Try again. IP: {}. Username: {}."
-TIME = "2026-11-25 10:39:07.585"
+TIME = "2026-11-25 10:39:07.585+0000"
 
 
 def line(text: str, mark: str = f" {MARK}") -> str:
@@ -56,7 +56,10 @@ def banned(text: str) -> str | None:
     """The address that the filter finds, by the rules of fail2ban: the time is cut out, then each expression tried."""
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_string(FILTER)
-    date = parser["Definition"]["datepattern"].replace("%%Y", r"\d{4}").replace("%%f", r"\d+")
+    assert parser["INCLUDES"]["after"] == "/etc/vaultwire/fail2ban/mark"
+    date = (
+        parser["Definition"]["datepattern"].replace("%%Y", r"\d{4}").replace("%%f", r"\d+").replace("%%z", r"[+-]\d{4}")
+    )
     rest, times = re.subn(re.sub("%%[mdHMS]", r"\\d\\d", date), "", text)
     for expression in parser["Definition"]["failregex"].splitlines():
         expression = expression.replace("<mark>", MARK).replace("<ADDR>", r"(?P<address>[0-9a-f.:]+)")
@@ -75,14 +78,9 @@ def test_failed_sign_ins_are_held_against_their_address_alone(text: str, address
 @pytest.mark.parametrize(("text", "address"), CASES)
 def test_fail2ban_reads_the_filter_in_the_same_way(tmp_path: Path, text: str, address: str | None) -> None:
     """The program itself, where it is there."""
-    filter_file = tmp_path / "vaultwarden.conf"
-    filter_file.write_text(FILTER, encoding="utf-8")
+    (tmp_path / "mark").write_text(f"[Init]\nmark = {MARK}\n", encoding="utf-8")
+    filter_file = tmp_path / "vaultwire.conf"
+    filter_file.write_text(FILTER.replace("/etc/vaultwire/fail2ban", str(tmp_path)), encoding="utf-8")
     command = ["fail2ban-regex", "--out", "ip", text, str(filter_file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ([address] if address else []), done.stderr
-
-
-def test_all_parts_have_the_same_mark() -> None:
-    """Settings, filter and jail; a word of which no part is special in an expression."""
-    assert re.findall(r"\b[0-9a-f]{32}\b", DOCUMENT) == [MARK] * 3
-    assert f'filter = vaultwarden[mark="{MARK}"]' in JAIL

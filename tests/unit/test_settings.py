@@ -36,6 +36,7 @@ def settings(**changes: Any) -> dict[str, Any]:
         "ip_header": "X-Real-IP",
         "trusted_proxies": [],
         "log_level": "info",
+        "log_mark": "",
         "environment": {},
         "secrets": {},
         **changes,
@@ -101,6 +102,14 @@ def test_what_works_is_let_through(changes: dict[str, Any]) -> None:
         ({"gid": "staff"}, "vaultwarden_gid"),
         ({"ip_header": "X Real"}, "vaultwarden_ip_header"),
         ({"log_level": "loud"}, "vaultwarden_log_level"),
+        ({"log_mark": f"{SECRET}"}, "openssl rand -hex 16"),
+        ({"log_mark": "abc"}, "16 to 64 letters"),
+        ({"log_mark": "a" * 65}, "16 to 64 letters"),
+        ({"log_mark": 12345678901234567890}, "in quotes"),
+        ({"log_mark": "a" * 32, "environment": {"LOG_FILE": "/data/x"}}, "vaultwarden_environment sets LOG_FILE"),
+        ({"log_mark": "a" * 32, "environment": {"LOG_TIMESTAMP_FORMAT": "x"}}, "LOG_TIMESTAMP_FORMAT, which vault"),
+        ({"log_mark": "a" * 32, "secrets": {"LOG_TIMESTAMP_FORMAT": "x"}}, "vaultwarden_secrets sets LOG_TIMESTAMP"),
+        ({"log_mark": "a" * 32, "log_level": "off"}, "vaultwarden_log_level is off"),
         ({"trusted_proxies": ["proxy"]}, "vaultwarden_trusted_proxies"),
         ({"admin_token": ""}, "is empty"),
         ({"admin_token": "  "}, "is empty"),
@@ -128,6 +137,20 @@ def test_what_cannot_work_is_named_with_its_remedy(changes: dict[str, Any], word
     problems = _settings.find_problems(settings(**changes))
     assert any(words in problem for problem in problems), problems
     assert SECRET not in " ".join(problems)
+
+
+def test_a_mark_makes_a_log_file_and_stays_out_of_the_environment() -> None:
+    """It is behind the time of each line; without one the log goes where it went before."""
+    marked = settings(log_mark="0123456789abcdef", environment={"EXTENDED_LOGGING": True})
+    assert _settings.find_problems(marked) == []
+    environment = _settings.build_environment(marked)
+    assert environment["LOG_FILE"] == "/data/vaultwarden.log"
+    assert environment["LOG_TIMESTAMP_FORMAT_FILE"] == "/run/secrets/vaultwarden/log_timestamp_format"
+    assert "0123456789abcdef" not in str(environment)
+    assert _settings.secret_files(marked) == {"log_timestamp_format": "%Y-%m-%d %H:%M:%S.%3f%z 0123456789abcdef"}
+    assert not [
+        name for name in _settings.build_environment(settings()) if name.startswith("LOG_") and name != "LOG_LEVEL"
+    ]
 
 
 def test_all_problems_come_at_once() -> None:
