@@ -25,6 +25,38 @@ def test_the_type_of_a_file_system(tmp_path: Path) -> None:
     assert _folders.file_system("/srv", str(table)) == "ext4"
 
 
+def test_a_place_is_below_a_mount_only_where_its_parts_are(tmp_path: Path) -> None:
+    """A name that begins alike, a mount over a mount, a blank in a name, and a link from elsewhere."""
+    table, shared = tmp_path / "mountinfo", tmp_path / "my disk"
+    shared.mkdir()
+    (tmp_path / "link").symlink_to(shared)
+    rows = ["1 0 0:1 / / rw - ext4 /dev/a rw", f"2 1 0:2 / {tmp_path}/vault rw - nfs4 h:/x rw",
+            f"3 1 0:3 / {tmp_path}/my\\040disk rw - xfs /dev/b rw",
+            f"4 1 0:4 / {tmp_path}/my\\040disk rw - cifs //h/x rw"]  # fmt: skip
+    table.write_text("\n".join(rows) + "\n", encoding="ascii")
+    kinds = {name: _folders.file_system(str(tmp_path / name), str(table)) for name in ("vault2", "my disk/x", "link/x")}
+    assert kinds == {"vault2": "ext4", "my disk/x": "cifs", "link/x": "cifs"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "share"),
+    [
+        ("nfs", True), ("nfs4", True), ("cifs", True), ("smb3", True), ("9p", True), ("ceph", True),
+        ("glusterfs", True), ("fuse.sshfs", True), ("fuse.rclone", True),
+        ("ext4", False), ("xfs", False), ("zfs", False), ("overlay", False), ("fuseblk", False),
+    ],
+)  # fmt: skip
+def test_network_shares_are_told_from_disks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, share: bool
+) -> None:
+    """By the type of the file system, which the description names."""
+    table = tmp_path / "mountinfo"
+    table.write_text(f"1 0 0:1 / / rw - {kind} x rw\n", encoding="ascii")
+    monkeypatch.setattr(_folders, "MOUNTS", str(table))
+    described = _folders.describe_folder(str(tmp_path))
+    assert (described["file_system"], described["network_share"]) == (kind, share)
+
+
 def found(path: str, **changes: Any) -> dict[str, Any]:
     """A folder as a host describes it."""
     return {"path": path, "real": path, "obstacle": "", "file_system": "ext4", "network_share": False, **changes}
@@ -86,6 +118,11 @@ def test_a_link_to_a_folder_of_the_system_is_refused(real: str) -> None:
     """As the folder itself is, by its name."""
     said = problems(found("/srv/vault", real=real))
     assert f"leads to {real}" in said and "vaultwarden_data_dir" in said
+
+
+def test_a_folder_of_the_system_is_no_link_to_itself() -> None:
+    """It is refused by its name already, in other words."""
+    assert "leads to" not in problems(found("/var/lib"))
 
 
 def test_links_must_not_bring_both_folders_together() -> None:

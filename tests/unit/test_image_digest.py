@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import socket
 import socketserver
 import tempfile
 import threading
@@ -71,6 +72,17 @@ def ask(place: str, status: int, said: object, image: str = IMAGE) -> dict[str, 
     return run_module(image_digest.main, image=image, socket=place, timeout=5)
 
 
+def test_an_engine_that_stays_silent_is_not_waited_for_any_longer() -> None:
+    """It takes the connection, and that is all."""
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as silent:
+        path = str(Path(folder, "engine"))
+        silent.bind(path)
+        silent.listen()
+        result = run_module(image_digest.main, image=IMAGE, socket=path, timeout=1)
+    assert "timed out" in result["msg"]
+    assert path in result["msg"]
+
+
 def test_the_digest_and_the_platforms_are_told(place: str) -> None:
     """Each platform once; variants of one are of no use to anybody who reads the line."""
     result = ask(place, 200, GOOD)
@@ -90,6 +102,9 @@ def test_an_image_without_a_list_has_a_digest_all_the_same(place: str, platforms
     [
         (404, {"message": "manifest unknown"}, [IMAGE, "manifest unknown", "vaultwarden_version"]),
         (403, {"message": "pull access denied"}, [IMAGE, "denied", "vaultwarden_image"]),
+        (401, {"message": "authentication required"}, [IMAGE, "for everyone to fetch", "authentication"]),
+        (500, {"message": "reference not found"}, [IMAGE, "for everyone to fetch", "vaultwarden_version"]),
+        (500, GOOD, ["cannot be asked", "status 500"]),
         (500, {"message": "manifest unknown: x"}, [IMAGE, "vaultwarden_version"]),
         (500, {"message": "dial tcp: connection refused"}, [IMAGE, "cannot be asked", "refused", "port is open"]),
         (500, {}, ["cannot be asked", "status 500"]),
@@ -97,8 +112,20 @@ def test_an_image_without_a_list_has_a_digest_all_the_same(place: str, platforms
         (200, [], ["cannot be asked"]),
         (200, b"<html>", ["no answer", "playbooks/site.yml"]),
     ],
-    ids=["unknown tag", "not for everyone", "unknown, told otherwise", "down", "no words", "no digest", "list", "HTML"],
-)
+    ids=[
+        "unknown tag",
+        "not for everyone",
+        "no login",
+        "not found",
+        "failed",
+        "unknown, told otherwise",
+        "down",
+        "no words",
+        "no digest",
+        "list",
+        "HTML",
+    ],
+)  # fmt: skip
 def test_what_is_in_the_way_is_said_with_its_remedy(place: str, status: int, said: object, words: list[str]) -> None:
     """And that nothing has been changed."""
     result = ask(place, status, said)
