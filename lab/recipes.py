@@ -20,6 +20,7 @@ LOCAL_PACKAGES = (
     "docker.io", "nginx", "python3-requests",
     "apache2", "caddy", "haproxy", "lighttpd", "lighttpd-mod-openssl", "sqlite3", "acl",
     "fail2ban", "python3-systemd", "logrotate",
+    "python3-websocket", "python3-msgpack",
 )  # fmt: skip
 LOCAL_PACKAGES_OF = {"bookworm": (), "trixie": ("docker-cli",)}
 SERVICE_SUITE = "trixie"
