@@ -10,7 +10,7 @@ from functools import partial
 
 import mishaps
 from playbook import lab_facts
-from soak_kills import RELEASES
+from soak_kills import releases
 from soak_lane import TOKENS, Lane
 from soundness import answers, wait_until
 from testinfra.host import Host
@@ -117,7 +117,8 @@ def names_gone(lane: Lane) -> str:
 def upgrade_around(lane: Lane, trouble: Callable[[], AbstractContextManager[None]]) -> str:
     """No change without trouble, an upgrade that fails in it, and one that does after it."""
     old = str(lane.settings["vaultwarden_version"])
-    new = RELEASES[RELEASES.index(old) + 1]
+    known = releases()
+    new = known[known.index(old) + 1]
     with trouble():
         lane.sound()
         lane.fail("upgrade", "not stopped", vaultwarden_version=new)

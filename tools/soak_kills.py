@@ -6,11 +6,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from playbook import lab_facts
 from soak_lane import TOKENS, Lane
 
 Act = Callable[[Lane], str]
 
-RELEASES = ("1.28.1", "1.29.2", "1.30.5", "1.31.0", "1.32.7", "1.34.3", "1.36.0", "1.37.2")
 #: Hosts on which everything has to be installed, and such as have engine and proxy.
 IMAGES = ("bare-bookworm", "host-trixie", "bare-trixie", "host-bookworm")
 #: Settings that differ from what is deployed, each with two values that take turns.
@@ -20,6 +20,12 @@ CHANGES: dict[str, tuple[object, object]] = {
     "vaultwarden_admin_token": TOKENS,
     "reverse_proxy_max_body": ("525M", "600M"),
 }
+
+
+def releases() -> list[str]:
+    """What the lab's registry serves, from the oldest to the newest: real executables are there for some only."""
+    served: list[str] = lab_facts()["server"]["versions"]
+    return sorted(served, key=lambda version: [int(part) for part in version.split(".")])
 
 
 def pending_changes(draw: random.Random, number: int) -> Act:
@@ -42,11 +48,12 @@ def upgrades(draw: random.Random, _: int) -> Act:
     """upgrade.yml to the next release; a new host after the last one."""
 
     def act(lane: Lane) -> str:
-        if lane.settings["vaultwarden_version"] == RELEASES[-1]:
+        known = releases()
+        if lane.settings["vaultwarden_version"] == known[-1]:
             lane.forget()
             lane.ready()
         old = str(lane.settings["vaultwarden_version"])
-        new = RELEASES[RELEASES.index(old) + 1]
+        new = known[known.index(old) + 1]
         what = lane.doing = f"upgrade.yml killed, {old} to {new}"
         lane.change(vaultwarden_version=new)
         with lane.writing():
@@ -60,9 +67,10 @@ def upgrades(draw: random.Random, _: int) -> Act:
 
 def fresh_hosts(draw: random.Random, number: int) -> Act:
     """site.yml on a host that has nothing yet."""
-    image, version = IMAGES[number % len(IMAGES)], (RELEASES[-1], RELEASES[0])[number % 3 == 0]
+    image, oldest = IMAGES[number % len(IMAGES)], number % 3 == 0
 
     def act(lane: Lane) -> str:
+        version = releases()[0 if oldest else -1]
         lane.new_host(image, vaultwarden_version=version)
         what = lane.doing = f"site.yml killed, a new host ({image}, {version})"
         lane.kill("site", draw)
