@@ -544,7 +544,11 @@ def _require_sane(entry: Entry) -> None:
 
 
 def archives(directory: str, container: str) -> t.List[Archive]:
-    """The finished archives of a container, newest first. Their names tell when they were made."""
+    """The finished archives of a container, newest first. Their names tell when they were made.
+
+    Those of a time to come are from a clock that was wrong, then or now. They come last: one that is made now must not
+    be taken for older than they are, or the next pruning would remove it.
+    """
     pattern = re.compile(re.escape(container) + r"-(\d{8}T\d{6}\.\d{3}Z)\.tar")
     found = []
     for name in sorted(os.listdir(directory), reverse=True) if os.path.isdir(directory) else []:
@@ -554,8 +558,9 @@ def archives(directory: str, container: str) -> t.List[Archive]:
             moment = datetime.datetime.strptime(match.group(1), "%Y%m%dT%H%M%S.%fZ")
             moment = moment.replace(tzinfo=UTC)
             created = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            found.append(Archive(path, created, _size(path), max(int(time.time() - moment.timestamp()), 0)))
-    return found
+            found.append(Archive(path, created, _size(path), int(time.time() - moment.timestamp())))
+    found.sort(key=lambda archive: archive.age_seconds < 0)
+    return [archive._replace(age_seconds=max(archive.age_seconds, 0)) for archive in found]
 
 
 def prune(settings: Settings) -> t.List[str]:

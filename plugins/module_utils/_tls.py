@@ -59,6 +59,11 @@ def _fits(run: Run, certificate: str, *check: str) -> bool:
     return code == 0 and "does NOT match" not in out
 
 
+def _begin(run: Run, certificate: str) -> str:
+    """Since when it is valid, in openssl's words; -checkend looks at the other end only."""
+    return openssl(run, "x509", "-noout", "-in", certificate, "-startdate").strip().partition("=")[2]
+
+
 def host_check(host: str) -> t.Tuple[str, str]:
     """The openssl option that compares a certificate with a host name or an address."""
     try:
@@ -83,7 +88,7 @@ def judge_given(run: Run, certificate: str, key: str, host: str) -> None:
         raise TlsError(f"reverse_proxy_tls_certificate: {certificate} holds no certificate in PEM form.")
     if not _fits(run, certificate, "-checkend", "0"):
         raise TlsError(f"reverse_proxy_tls_certificate: {certificate} has expired. Renew it first.")
-    begin = openssl(run, "x509", "-noout", "-in", certificate, "-startdate").strip().partition("=")[2]
+    begin = _begin(run, certificate)
     if ssl.cert_time_to_seconds(begin) > time.time():
         raise TlsError(
             f"reverse_proxy_tls_certificate: {certificate} is not valid before {begin}, so clients would refuse it. "
@@ -138,6 +143,9 @@ def authority_needs(run: Run, files: Files, host: str, renew_days: int) -> t.Tup
         return True, True
     seconds = str(renew_days * 86400)
     if not _fits(run, files.ca, "-checkend", seconds):
+        return True, True
+    # Made while the clock was ahead: clients refuse all that it signs until that time comes.
+    if ssl.cert_time_to_seconds(_begin(run, files.ca)) > time.time():
         return True, True
     good = (
         os.path.exists(files.key)

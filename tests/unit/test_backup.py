@@ -289,6 +289,17 @@ def test_old_archives_of_this_container_go(place: Place) -> None:
     assert other.exists()
 
 
+def test_archives_of_a_clock_that_was_ahead_do_not_drive_out_new_ones(place: Place) -> None:
+    """They are not the newest either, neither to restore nor to tell how old the newest is."""
+    place.archives.mkdir()
+    for year in (2020, 2098, 2099):
+        (place.archives / f"{NAME}-{year}0101T000000.000Z.tar").touch()
+    done = place.back_up(keep=3)
+    assert done["removed"] == [str(place.archives / f"{NAME}-20980101T000000.000Z.tar")]
+    assert [Path(entry["path"]).name[len(NAME) :][1:5] for entry in done["archives"][1:]] == ["2020", "2099"]
+    assert done["archives"][0]["path"] == done["path"]
+
+
 def test_check_mode_makes_no_backup(place: Place) -> None:
     """And says that it would; asked only to look, it changes nothing."""
     assert place.back_up(_ansible_check_mode=True)["changed"] is True

@@ -38,9 +38,15 @@ def make_pair(folder: Path, *arguments: str) -> tuple[str, str]:
     return certificate, key
 
 
-def make_valid(folder: Path, begin: datetime.timedelta, end: datetime.timedelta) -> tuple[str, str]:
-    """A certificate that is valid between two moments, counted from now; openssl 3.0 itself makes none."""
+def make_valid(
+    folder: Path, begin: datetime.timedelta, end: datetime.timedelta, old: Path | None = None
+) -> tuple[str, str]:
+    """A certificate, perhaps of a key that is there, valid between two moments from now; openssl 3.0 makes none."""
     key = ec.generate_private_key(ec.SECP256R1())
+    if old:
+        loaded = serialization.load_pem_private_key(old.read_bytes(), None)
+        assert isinstance(loaded, ec.EllipticCurvePrivateKey)
+        key = loaded
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
@@ -128,6 +134,19 @@ def test_an_authority_without_its_key_is_replaced_once_something_is_to_be_signed
     second = run(tmp_path, renew_days=900)
     assert second["ca_content"] != first["ca_content"]
     assert given(tmp_path, second["certificate"], second["key"]) == ""
+
+
+def test_an_authority_whose_time_has_not_come_is_made_again_with_its_key(tmp_path: Path) -> None:
+    """The first run was made while the clock was ahead."""
+    run(tmp_path)
+    key = (tmp_path / "ca.key").read_text()
+    hour = datetime.timedelta(hours=1)
+    Path(make_valid(tmp_path, hour, 9000 * hour, tmp_path / "ca.key")[0]).rename(tmp_path / "ca.pem")
+    second = run(tmp_path)
+    assert second["changed"] is True
+    assert run(tmp_path)["changed"] is False
+    assert given(tmp_path, second["certificate"], second["key"]) == ""
+    assert (tmp_path / "ca.key").read_text() == key
 
 
 def test_a_certificate_that_nobody_has_read_is_a_change(tmp_path: Path) -> None:
