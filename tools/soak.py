@@ -83,7 +83,8 @@ def plan(seed: int, runs: int) -> dict[str, list[Trial]]:
         trials[kind] = [Trial(name, kinds[kind](random.Random(f"{seed}/{name}"), n)) for n, name in enumerate(names)]
     trials["fault"] = [Trial(f"fault {name}", act) for name, act in FAULTS.items()]
     only = os.environ.get("ONLY", "")
-    return {kind: [trial for trial in made if re.search(only, trial.name)] for kind, made in trials.items()}
+    chosen = {kind: [trial for trial in made if re.search(only, trial.name)] for kind, made in trials.items()}
+    return {kind: made for kind, made in chosen.items() if made}
 
 
 def try_one(lane: Lane, trial: Trial, record: Record) -> None:
@@ -177,7 +178,9 @@ def main() -> int:
         f"seed {seed}, {runs} killed runs and {len(FAULTS)} faults; repeat it with SEED={seed} RUNS={runs}", flush=True
     )
     trials, record = plan(seed, runs), Record(seed)
-    lanes, interrupted = [Lane(kind, FOLDER) for kind in trials], Event()
+    if not trials:
+        sys.exit("ONLY matches the name of no trial.")
+    lanes, interrupted = [Lane(kind, FOLDER, seed) for kind in trials], Event()
     try:
         with resolving(lanes), ThreadPoolExecutor(max_workers=len(lanes)) as pool:
             work = [pool.submit(run_lane, lane, trials[lane.kind], record, interrupted) for lane in lanes]

@@ -11,7 +11,7 @@ from functools import partial
 import mishaps
 from playbook import lab_facts
 from soak_kills import releases
-from soak_lane import TOKENS, Lane
+from soak_lane import TOKENS, Lane, failure
 from soundness import answers, wait_until
 from testinfra.host import Host
 
@@ -58,10 +58,10 @@ def halved_and_dead(path: str, lane: Lane) -> str:
 
 def power_lost_in_a_run(change: str, values: tuple[object, object], lane: Lane) -> str:
     """The host goes down while site.yml changes it, and the controller's run is lost as well."""
-    draw = random.Random(f"{change}/{lane.settings.get(change)}")
+    draw = random.Random(f"{lane.seed}/{change}")
     lane.change(**{change: values[lane.settings.get(change) != values[1]]})
     with lane.writing():
-        lane.kill("site", draw)
+        lane.kill("site", draw, changing=True)
         mishaps.boot(lane.host, power=True)
     lane.settle()
     return f"killed at {lane.killed_at}, healed by site.yml"
@@ -78,12 +78,14 @@ def data_disk_full(lane: Lane) -> str:
             mishaps.fill(host, mishaps.DATA)
             lane.change(vaultwarden_http_port=SITE_PORTS[lane.settings.get("vaultwarden_http_port") != SITE_PORTS[1]])
             full = lane.play("site")
+            assert "Traceback" not in full.output, failure(full.output)
         mishaps.free(host, mishaps.DATA)
         lane.settle()
         host.check_output("docker stop vaultwarden")
     host.check_output("docker start vaultwarden")
     lane.sound()
-    return f"site.yml {'did' if full.ok else 'failed'} while it was full, and did afterwards"
+    said = "did" if full.ok else f"failed ({' '.join(failure(full.output).split())[:300]})"
+    return f"site.yml {said} while it was full, and did afterwards"
 
 
 def settings_disk_full(folder: str, change: str, values: tuple[object, object], lane: Lane) -> str:
@@ -119,11 +121,14 @@ def upgrade_around(lane: Lane, trouble: Callable[[], AbstractContextManager[None
     old = str(lane.settings["vaultwarden_version"])
     known = releases()
     new = known[known.index(old) + 1]
+    # The next release may have one layout only.
+    lane.change(vaultwarden_layout="auto")
+    lane.settle()
     with trouble():
         lane.sound()
         lane.fail("upgrade", "not stopped", vaultwarden_version=new)
         lane.sound()
-    lane.change(vaultwarden_version=new, vaultwarden_layout="auto")
+    lane.change(vaultwarden_version=new)
     lane.settle("upgrade", "upgrade")
     return f"site.yml did; the upgrade {old} to {new} failed untouched, and did afterwards"
 

@@ -38,8 +38,8 @@ class Lane:
     #: Where a run was killed that had ended by itself.
     late = LATE
 
-    def __init__(self, kind: str, folder: Path) -> None:
-        self.kind, self._folder = kind, folder
+    def __init__(self, kind: str, folder: Path, seed: int) -> None:
+        self.kind, self.seed, self._folder = kind, seed, folder
         self.host_name, self.address = f"soak-{kind}", address_of(NUMBERS[kind])
         self.inventory = folder / f"{kind}.json"
         self.settings: dict[str, Any] = {}
@@ -170,14 +170,14 @@ class Lane:
             yield
         witness.kept |= writer.acknowledged
 
-    def kill(self, playbook: str, draw: random.Random, **variables: Any) -> None:
+    def kill(self, playbook: str, draw: random.Random, *, changing: bool = False, **variables: Any) -> None:
         """Begin a run and kill its processes, all at once, somewhere. The host is left to itself."""
         command = [
             "ansible-playbook", "-i", str(self.inventory), f"--extra-vars={json.dumps(variables)}",
             f"playbooks/{playbook}.yml",
         ]  # fmt: skip
         environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-        done = killed(command, ROOT, environment, at_random(draw, self._tasks[playbook]))
+        done = killed(command, ROOT, environment, at_random(draw, self._tasks[playbook], changing=changing))
         self.killed_at = done.at
         self._outputs.append(done.output)
 

@@ -46,9 +46,15 @@ def killed(command: Sequence[str], folder: Path, environment: Mapping[str, str],
     return Killed(tasks[-1].strip("TASK []*\n") if tasks else "its start", output)
 
 
-def at_random(draw: random.Random, tasks: int) -> Strike:
-    """A moment in one of so many tasks; later ones are likelier, since a run begins with checks."""
-    number = max(draw.randint(1, tasks), draw.randint(1, tasks))
+def at_random(draw: random.Random, tasks: int, *, changing: bool = False) -> Strike:
+    """A moment in one of so many tasks; later ones are likelier, since a run begins with checks.
+
+    ``changing``: in those of site.yml that change a host, between its checks and its report.
+    """
+    if changing:
+        number = draw.randint(tasks * 5 // 8, tasks * 15 // 16)
+    else:
+        number = max(draw.randint(1, tasks), draw.randint(1, tasks))
     delay = draw.uniform(0, LONGEST_DELAY)
 
     def strike(process: subprocess.Popen[str]) -> str:
