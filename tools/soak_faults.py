@@ -3,17 +3,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import random
-from collections.abc import Callable
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 
 import mishaps
 from playbook import lab_facts
+from probing import run_vault_module
 from soak_kills import releases
 from soak_lane import TOKENS, Lane, failure
 from soundness import answers, wait_until
 from testinfra.host import Host
+from vault import Session, Vault
 
 SITE_PORTS = (8080, 8081)
 
@@ -142,6 +149,60 @@ def registry_slow(lane: Lane) -> str:
     return "site.yml did, the image fetched anew over it"
 
 
+def clock_jumps(lane: Lane) -> str:
+    """Server, and what runs start on the host, go wrong by an hour and by a day; the probes have to name it."""
+    host, vault, settings = lane.host, lane.known().vault, dict(lane.settings["vaultwarden_environment"])
+    with clock_library() as library:
+        mishaps.lend_clock(host, library)
+    lane.change(vaultwarden_environment={**settings, **mishaps.CLOCK_SETTINGS})
+    lane.settle()
+    account = lane.known().account
+    for offset, ahead in (("+1h", 3600), ("-1d", -86400)):
+        before = Session(vault, account).token
+        with lane.writing():
+            move_clock(lane, offset, ahead)
+        # What a token says of a time to come the server does not believe.
+        require_codes(vault, before, {"VW-C06"} if ahead > 0 else {"VW-C06", "VW-C04"})
+        meanwhile = Session(vault, account).token
+        assert "VW-C06" in lane.succeed("site").output, "site.yml says nothing of the clock"
+        lane.sound()
+        move_clock(lane, "+0", 0)
+        require_codes(vault, meanwhile, {"VW-C04"})
+        lane.settle()
+    lane.change(vaultwarden_environment=settings)
+    lane.settle()
+    mishaps.take_clock_back(host)
+    lane.sound()
+    return "an hour ahead, a day behind: named, site.yml did meanwhile and afterwards"
+
+
+def move_clock(lane: Lane, offset: str, ahead: float) -> None:
+    """The server has the new time before this returns."""
+    mishaps.set_clock(lane.host, offset)
+
+    def skew() -> float:
+        named = datetime.datetime.fromisoformat(lane.known().vault.request("GET", "/alive").json())
+        return (named - datetime.datetime.now(datetime.UTC)).total_seconds()
+
+    wait_until(lambda: abs(skew() - ahead) < 60, f"the clock is {offset}")
+
+
+def require_codes(vault: Vault, token: str, wanted: set[str]) -> None:
+    """What the probe names, opening the hub with a token as well."""
+    found = run_vault_module(vault, "hub_probe", access_token=token, fail_on_fault=False)["diagnosis"]
+    codes = {finding["code"] for finding in found}
+    assert codes == wanted, f"{sorted(codes)} named in place of {sorted(wanted)}"
+
+
+@contextlib.contextmanager
+def clock_library() -> Iterator[Path]:
+    """Debian's libfaketime, unpacked and not installed."""
+    with tempfile.TemporaryDirectory() as folder:
+        for command in (["apt-get", "download", "libfaketime"], ["sh", "-c", "dpkg-deb --extract libfaketime_*.deb ."]):
+            subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+        yield next(Path(folder).rglob("libfaketimeMT.so.1"))
+
+
 FAULTS: dict[str, Callable[[Lane], str]] = {
     "engine restarted": partial(waits, mishaps.restart_engine),
     # The engine takes its container for one that was stopped by hand then, and leaves it.
@@ -170,4 +231,5 @@ FAULTS: dict[str, Callable[[Lane], str]] = {
     "registry gone": registry_gone,
     "names gone": names_gone,
     "registry over a bad line": registry_slow,
+    "clock jumps": clock_jumps,
 }  # fmt: skip

@@ -6,12 +6,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from probing import run_vault_module
 from testinfra.host import Host
 from vault import Vault
 
@@ -30,21 +30,6 @@ def run_module(vault: Vault) -> Module:
         return run_vault_module(vault, name, **arguments)
 
     return run
-
-
-def run_vault_module(vault: Vault, name: str, **arguments: Any) -> dict[str, Any]:
-    """Run a probe against a vault, as Ansible would, and return its result."""
-    given = {"url": vault.url, "ca_file": str(vault.ca_file), "connect_to": vault.address, **arguments}
-    done = subprocess.run(
-        [sys.executable, "-m", f"ansible_collections.vaultwire.stack.plugins.modules.{name}"],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": given}),
-        env={**os.environ, "PYTHONPATH": str(PROJECT / "collections")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout, done.stderr
-    return dict(json.loads(done.stdout))
 
 
 def command(name: str, *arguments: str, inventories: Sequence[Path | str] = (), **variables: Any) -> list[str]:

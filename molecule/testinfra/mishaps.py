@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 from soundness import wait_until
 from testinfra.host import Host
@@ -14,6 +15,16 @@ SITE = "/etc/nginx/conf.d/vaultwire-vaultwarden.conf"
 TOKEN = "/etc/vaultwarden/secrets/admin_token"
 DATA = "/var/lib/vaultwarden"
 
+#: What gives a host a clock of its own, and where its server sees that.
+CLOCK, SERVERS_CLOCK = f"{DATA}/.clock", "/data/.clock"
+#: Settings of a server whose clock can be moved while it runs. The time since the boot, by which timers go, goes on.
+CLOCK_SETTINGS = {
+    "LD_PRELOAD": f"{SERVERS_CLOCK}/library",
+    "FAKETIME_TIMESTAMP_FILE": f"{SERVERS_CLOCK}/time",
+    "FAKETIME_CACHE_DURATION": "1",
+    "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    "NO_FAKE_STAT": "1",
+}
 #: Takes all the memory it gets, and is in every image: it waits for the end of an endless line.
 HOG = "tail /dev/zero"
 
@@ -140,3 +151,26 @@ def no_names(host: Host) -> Iterator[None]:
         yield
     finally:
         host.check_output("cat /run/resolv.good > /etc/resolv.conf")
+
+
+def lend_clock(host: Host, library: Path) -> None:
+    """Bring libfaketime onto the host, for the server and for what is started on the host."""
+    host.check_output(f"install -d {CLOCK} /opt/clock")
+    target = f"{host.backend.name}:/opt/clock/library"
+    subprocess.run(["docker", "cp", library, target], check=True, capture_output=True)
+    host.check_output(f"cp /opt/clock/library {CLOCK}/library")
+    set_clock(host, "+0")
+
+
+def set_clock(host: Host, offset: str) -> None:
+    """The clock jumps, for the server that runs and for all that is started on the host from now on; +0 is right.
+
+    Engine and proxy run on with the clock that they had.
+    """
+    host.check_output(f"echo {offset} > {CLOCK}/time && echo {offset} > /etc/faketimerc")
+    host.check_output("rm -f /etc/ld.so.preload" if offset == "+0" else "echo /opt/clock/library > /etc/ld.so.preload")
+
+
+def take_clock_back(host: Host) -> None:
+    """The host goes by its own clock."""
+    host.check_output(f"rm -rf /etc/ld.so.preload /etc/faketimerc /opt/clock {CLOCK}")

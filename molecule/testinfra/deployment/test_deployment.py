@@ -10,7 +10,7 @@ import uuid
 from typing import Any
 
 import pytest
-from actions import run_vault_module
+from probing import run_vault_module
 from proxy import logged, proxy_of
 from scan import open_ports
 from testinfra.host import Host

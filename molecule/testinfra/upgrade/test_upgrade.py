@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from actions import PROJECT, SCENARIO, run_vault_module
+from actions import PROJECT, SCENARIO
 from items import add_item, items_of, writing
+from probing import run_vault_module
 from testinfra.host import Host
 from vault import Account, Session, Vault, throwaway_account
 
