@@ -51,8 +51,9 @@ class Record:
         self.entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
 
     def survived(self, name: str) -> bool:
-        """Whether a trial need not be done again."""
-        return any(entry["trial"] == name and entry["survived"] for entry in self.entries)
+        """Whether a trial need not be done again; a run that had ended before it was killed tried nothing."""
+        done = [entry for entry in self.entries if entry["trial"] == name and entry["killed_at"] != Lane.late]
+        return any(entry["survived"] for entry in done)
 
     def add(self, entry: dict[str, Any]) -> None:
         """Note and show one."""

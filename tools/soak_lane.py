@@ -75,6 +75,8 @@ class Lane:
             "vaultwarden_environment": {"ADMIN_RATELIMIT_MAX_BURST": 9999, "LOGIN_RATELIMIT_MAX_BURST": 9999},
             **settings,
         }
+        # Where less has to be installed a run has fewer tasks, and would have ended before it is killed.
+        self._tasks = dict(TASKS)
         self.change()
 
     def ready(self) -> None:
