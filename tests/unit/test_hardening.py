@@ -36,6 +36,7 @@ CASES = [
         ),
         "198.51.100.7",
     ),
+    (line("[vaultwarden::api::admin][ERROR] Invalid admin token. IP: 198.51.100.7 x"), None),
     # A user name with another address in it, and one whose second line looks like the server's own.
     (line(SIGN_IN.format("198.51.100.7", "a. IP: 203.0.113.8. Username: b")), "198.51.100.7"),
     (line(SIGN_IN.format("203.0.113.7", "y"), ""), None),
