@@ -132,6 +132,11 @@ def push_state(
     return "configured" if region or by_hand == "true" else "none"
 
 
+def sends_mail(environment: t.Dict[str, t.Any]) -> bool:
+    """Whether these settings have the server send mail: then it invites by mail, and who is invited has to read it."""
+    return bool(environment.get("SMTP_HOST")) or _settings.as_text(environment.get("USE_SENDMAIL", False)) == "true"
+
+
 class FilterModule:
     """The filters of this collection."""
 
@@ -150,6 +155,7 @@ class FilterModule:
             "upgrade_problem": _guard(upgrade_problem),
             "server_url": server_url,
             "push_state": push_state,
+            "sends_mail": sends_mail,
             "without_invocation": without_invocation,
             "is_floating": _guard(is_floating),
             "reverse_proxy_problems": _proxy.find_problems,

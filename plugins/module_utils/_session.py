@@ -30,6 +30,10 @@ PBKDF2_ITERATIONS = 600_000
 
 #: A top-level name that is reserved for never existing, so no mail can reach anybody.
 THROWAWAY_DOMAIN = "example.invalid"
+INVITES_BY_MAIL = (
+    "A server with mail switched on sends invitations by mail, which this check cannot read: give it a test account "
+    "with email and password instead."
+)
 
 _JSON = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "vaultwire-live-update"}
 _FORM = {**_JSON, "Content-Type": "application/x-www-form-urlencoded"}
@@ -183,7 +187,8 @@ class Account:
             self._invited = True
             reply = admin.send("POST", "/admin/invite", deadline, {"email": self.email})
             if reply.status != 200:
-                raise LiveUpdateError(f"The admin page did not invite the throwaway account: {reason(reply)}.")
+                hint = f" {INVITES_BY_MAIL}" if reply.status == 500 else ""
+                raise LiveUpdateError(f"The admin page did not invite the throwaway account: {reason(reply)}.{hint}")
             self._user_id = str(field(reply.json(), "id") or "")
         self._registered = "maybe"
         reply = self._nobody.send("POST", "/identity/accounts/register", deadline, self._registration())
@@ -208,10 +213,7 @@ class Account:
 
     def _no_registration(self, reply: Reply) -> str:
         if self.kind == "admin":
-            hint = (
-                "A server with mail switched on sends invitations by mail, which this check cannot read: give it a "
-                "test account with email and password instead."
-            )
+            hint = INVITES_BY_MAIL
         else:
             hint = "Sign-up is not open on this server: give an admin token or a test account instead."
         return f"The throwaway account was not registered: {reason(reply)}. {hint}"

@@ -25,7 +25,7 @@ from fake_server import ADMIN_TOKEN, ROOT, Proxy, StandIn, free_port
 from fake_vault import HUB, FakeVault, drip, healthy, make_authority, page, reply
 
 from ansible_collections.vaultwire.stack.plugins.module_utils import _live, _session
-from ansible_collections.vaultwire.stack.plugins.module_utils._http import Target
+from ansible_collections.vaultwire.stack.plugins.module_utils._http import Reply, Target
 from ansible_collections.vaultwire.stack.plugins.module_utils._live import Event
 from ansible_collections.vaultwire.stack.plugins.module_utils._session import LiveUpdateError
 from ansible_collections.vaultwire.stack.plugins.modules import live_update
@@ -250,6 +250,21 @@ def test_closed_sign_up_is_named(tmp_path: Path) -> None:
         assert server.accounts() == []
     assert "Sign-up is not open on this server" in result["msg"]
     assert not invited.get("failed"), invited.get("msg")
+
+
+def test_an_invitation_that_goes_by_mail_is_named(current: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a real server answers whose mail does not get through; one whose mail does refuses the registration."""
+    send = _session.Api.send
+
+    def without_mail(self: t.Any, method: str, path: str, *arguments: t.Any) -> t.Any:
+        if path == "/admin/invite":
+            return Reply(500, "", (), b'{"message": "SMTP error: Connection refused"}')
+        return send(self, method, path, *arguments)
+
+    monkeypatch.setattr(_session.Api, "send", without_mail)
+    result = prove(current.url, admin_token=ADMIN_TOKEN)
+    assert "did not invite the throwaway account: 500" in result["msg"]
+    assert "give it a test account with email and password instead" in result["msg"]
 
 
 def test_too_many_logins_are_named(tmp_path: Path) -> None:
