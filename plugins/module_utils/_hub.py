@@ -274,9 +274,12 @@ def _own_policy(response: http.client.HTTPResponse) -> bool:
 
 def _skew(body: bytes, date: str) -> t.Optional[float]:
     """How far the other clock is ahead: by the time that the server itself names, else by the Date of its proxy."""
-    with contextlib.suppress(ValueError, TypeError):
-        named = datetime.datetime.strptime(json.loads(body)[:19] + "+0000", "%Y-%m-%dT%H:%M:%S%z")
-        return named.timestamp() - time.time()
+    with contextlib.suppress(ValueError):
+        named = json.loads(body)
+        # Only a text can be a time: an error of the server is an object, which Python 3.12 and later take a slice of.
+        if isinstance(named, str):
+            said = datetime.datetime.strptime(named[:19] + "+0000", "%Y-%m-%dT%H:%M:%S%z")
+            return said.timestamp() - time.time()
     with contextlib.suppress(ValueError, TypeError):
         return email.utils.parsedate_to_datetime(date).timestamp() - time.time()
     return None

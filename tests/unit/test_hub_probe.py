@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import email.utils
+import json
 import socket
 import threading
 import time
@@ -69,6 +71,26 @@ def codes(result: dict[str, t.Any]) -> list[str]:
 
 def lost(headers: dict[str, str]) -> Behaviour:
     return page(404, **{name.replace("-", "_"): value for name, value in headers.items()})
+
+
+class SlicedByKey(dict[t.Any, t.Any]):
+    """An object as Python 3.12 and later have it: a slice is a key like any other, and this one is missing."""
+
+    def __getitem__(self, key: t.Any) -> t.Any:
+        raise KeyError(key)
+
+
+@pytest.mark.parametrize("value", [SlicedByKey(message="no"), {"message": "no"}, ["2026-01-01T00:00:00"], 7, None, ""])
+def test_only_a_text_is_taken_for_the_time_of_the_server(value: t.Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On any Python: what else a body holds leaves the Date of the proxy."""
+    monkeypatch.setattr(json, "loads", lambda body: value)
+    assert _hub._skew(b"body", "") is None
+    assert _hub._skew(b"body", email.utils.formatdate(time.time() + 60)) == pytest.approx(60, abs=2)
+
+
+def test_the_time_of_the_server_goes_before_that_of_its_proxy() -> None:
+    named = time.strftime("%Y-%m-%dT%H:%M:%S.123456Z", time.gmtime(time.time() - 90))
+    assert _hub._skew(f'"{named}"'.encode(), email.utils.formatdate()) == pytest.approx(-90, abs=2)
 
 
 def test_a_healthy_vault_yields_no_finding_and_every_field() -> None:
