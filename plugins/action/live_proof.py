@@ -16,7 +16,6 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.vaultwire.stack.plugins.filter import proxy, vault  # noqa: F401  the settings' templates use them
@@ -73,7 +72,7 @@ class ActionModule(ActionBase):
         answer = _ask_here(module, checked.validated_parameters, bool(self._task.check_mode), settings["no_log"])
         # As every module does with its secrets: what a server says could quote them.
         hidden = [settings[name] for name in _check.SECRETS if settings[name]]
-        return dict(t.cast(Data, remove_values(answer, hidden)))
+        return dict(t.cast(Data, _check.masked(answer, hidden)))
 
 
 _SPECS = {"hub_probe": hub_probe.ARGUMENTS, "live_update": live_update.ARGUMENTS}

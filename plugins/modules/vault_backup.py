@@ -82,7 +82,7 @@ missing:
   returned: success
   type: list
   elements: str
-skipped:
+left_out:
   description: Entries of the data folder that were left out since they are no regular files.
   returned: success
   type: list
@@ -141,7 +141,7 @@ def main() -> None:
         "server_version": "",
         "files": 0,
         "missing": [],
-        "skipped": [],
+        "left_out": [],
         "removed": [],
     }
     if params["make"] and not module.check_mode:
@@ -154,7 +154,7 @@ def main() -> None:
             server_version=made.manifest.server_version,
             files=len(made.manifest.files),
             missing=made.manifest.missing,
-            skipped=made.manifest.skipped,
+            left_out=made.manifest.skipped,
             removed=made.removed,
         )
     found = _backup.archives(settings.directory, settings.container)

@@ -43,6 +43,7 @@ SETTINGS: t.Dict[str, t.Dict[str, t.Any]] = {
     "no_log": {"type": "bool", "default": True},
 }
 SECRETS = ("admin_token", "password")
+_MASK = "********"
 
 _ARRIVED = (
     "an item created, renamed and deleted in one session reached another after {create_ms}, {rename_ms} and "
@@ -147,6 +148,22 @@ def verdict(proof: Data, settings: Data, check_mode: bool = False) -> Data:
     version, layout = probe.get("version") or "an unknown version", probe.get("layout") or "unknown layout"
     said = f"{proof['url']} runs {version} ({layout}): {_channel(probe)}; {change}."
     return {"msg": f"{said} {audience(settings['push'], proved)}" if probe["verdict"] == "ok" else said}
+
+
+def masked(answer: t.Any, secrets: t.Sequence[str]) -> t.Any:
+    """An answer as JSON has it, in which every secret that a string quotes is replaced by stars.
+
+    Ansible does so for a module, by a function that goes with core 2.25. Names of fields stay as they are.
+    """
+    if isinstance(answer, dict):
+        return {name: masked(value, secrets) for name, value in answer.items()}
+    if isinstance(answer, (list, tuple)):
+        return [masked(value, secrets) for value in answer]
+    if isinstance(answer, str):
+        # The longest first: a secret that is a part of another would leave the rest of it.
+        for secret in sorted(secrets, key=len, reverse=True):
+            answer = answer.replace(secret, _MASK)
+    return answer
 
 
 def with_problem(said: Data, problem: str) -> Data:

@@ -198,7 +198,7 @@ def test_links_are_not_followed_out_of_the_data(place: Place, tmp_path: Path) ->
     (place.data / "config.json").symlink_to(tmp_path / "secret")
     (place.data / "sends").symlink_to(tmp_path)
     done = place.back_up()
-    assert done["skipped"] == ["attachments/c/link", "config.json", "sends"]
+    assert done["left_out"] == ["attachments/c/link", "config.json", "sends"]
     assert b"root's own" not in Path(done["path"]).read_bytes()
     with pytest.raises(_backup.ChangedError), _backup.open_below(str(place.data), "sends/secret"):
         pass

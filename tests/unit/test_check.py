@@ -235,3 +235,24 @@ def test_a_run_that_is_broken_off_removes_its_account(tmp_path: Path) -> None:
         while server.accounts() and time.monotonic() < end:
             time.sleep(0.1)
         assert server.accounts() == []
+
+
+def test_secrets_are_masked_wherever_a_string_quotes_them() -> None:
+    """The whole of a secret also where another one is a part of it; all else stays as it is, in kind and value."""
+    answer = {
+        "msg": f"refused: token={SECRET}; {SECRET}-and-more",
+        "rows": [{"body": SECRET}, [SECRET, 5, None]],
+        "pair": ("a", f"b{SECRET}"),
+        "ok": True,
+        "latencies": ARRIVED["latencies"],
+    }
+    masked = _check.masked(answer, [SECRET, f"{SECRET}-and-more"])
+    assert masked == {
+        "msg": "refused: token=********; ********",
+        "rows": [{"body": "********"}, ["********", 5, None]],
+        "pair": ["a", "b********"],
+        "ok": True,
+        "latencies": ARRIVED["latencies"],
+    }
+    assert SECRET in answer["msg"]
+    assert _check.masked(answer, []) == json.loads(json.dumps(answer))

@@ -110,3 +110,13 @@ def test_no_two_scenarios_share_a_host() -> None:
         for group in DataLoader().load_from_file(str(path)).values():
             walk(group, path.parent.parent.name)
     assert used
+
+
+@pytest.mark.parametrize("path", sources("plugins/modules/*.py"), ids=lambda path: path.stem)
+def test_no_result_uses_a_name_of_ansible_for_something_else(path: Path) -> None:
+    """Ansible takes these for true or false, and converts any other value with a warning."""
+    found = re.search(r'^RETURN = r?"""(.*?)"""', path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert found
+    returned = yaml.safe_load(found[1])
+    for name in {"changed", "failed", "skipped", "unreachable"} & returned.keys():
+        assert returned[name]["type"] == "bool", name
