@@ -92,7 +92,9 @@ def parser() -> argparse.ArgumentParser:
     command(setup, "setup")
     starting = command(up, "up")
     starting.add_argument("names", nargs="+", metavar="NAME[=ADDRESS][@IMAGE]")
-    starting.add_argument("--image", default=hosts.DEFAULT_IMAGE, help="host-bookworm (default), host-trixie, bare-...")
+    starting.add_argument(
+        "--image", default=hosts.DEFAULT_IMAGE, help="host-bookworm (default), host-trixie, bare-forky, ..."
+    )
     starting.add_argument("--ip", help="address of the first host; the others count up from it")
     starting.add_argument("--replace", action="store_true", help="replace a host that was made otherwise")
     stopping = command(down, "down")

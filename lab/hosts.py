@@ -18,6 +18,7 @@ from lab.engine import docker, docker_try, has_image, inspect
 from lab.images import host_images
 from lab.network import current_plan
 from lab.paths import LABEL, LABELLED, NETWORK, ROLE, SSH_KEY
+from lab.recipes import CGROUP_V2_SUITES
 from lab.shell import LabError, lock, say, warn, which
 
 ADDRESS = f"{LABEL}.address"
@@ -119,23 +120,30 @@ def _create(spec: HostSpec, shared: Plan, refs: dict[str, str], used: dict[str, 
         raise LabError(f"A container named {spec.name} exists that is not the lab's. Choose another name.")
     image = str(spec.image)
     docker("volume", "create", "--label", LABELLED, "--label", f"{ROLE}=host", _volume(spec.name))
-    docker("create", *_run_options(), "--name", spec.name, "--hostname", spec.name,
+    docker("create", *_run_options(image), "--name", spec.name, "--hostname", spec.name,
            "--network", NETWORK, "--ip", address, "--volume", f"{_volume(spec.name)}:/var/lib/docker",
            "--label", LABELLED, "--label", f"{ROLE}=host", "--label", f"{ADDRESS}={address}",
            "--label", f"{IMAGE}={image}", refs[image])  # fmt: skip
     return Host(spec.name, address, image, refs[image], "created")
 
 
-def _run_options() -> list[str]:
+def _run_options(image: str) -> list[str]:
     """What systemd and an inner Docker need: all but the one capability that many machines cannot give."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     limit = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     return [
         "--pull", "never", "--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE",
         "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
-        "--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
+        *_cgroup_options(image),
         "--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp", "--ulimit", f"nofile={limit}:{limit}",
     ]  # fmt: skip
+
+
+def _cgroup_options(image: str) -> list[str]:
+    """Give a host the machine's cgroup tree, or one of its own where its systemd needs version 2 (see lab-init)."""
+    if image.rpartition("-")[2] in CGROUP_V2_SUITES:
+        return ["--cgroupns", "private", "--env", "LAB_CGROUP=v2"]
+    return ["--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"]
 
 
 def _volume(name: str) -> str:

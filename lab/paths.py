@@ -27,7 +27,7 @@ IMAGES: Final = "vaultwire-lab"
 NETWORK: Final = "vaultwire-lab"
 REGISTRY: Final = "vaultwire-lab-registry"
 
-SUITES: Final = ("bookworm", "trixie")
+SUITES: Final = ("bookworm", "trixie", "forky")
 DEFAULT_SUBNET: Final = "10.213.77.0/24"
 SOCKET: Final = Path(os.environ.get("LAB_DOCKER_SOCKET", "/var/run/docker.sock"))
 

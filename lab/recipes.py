@@ -22,7 +22,13 @@ LOCAL_PACKAGES = (
     "fail2ban", "python3-systemd", "logrotate",
     "python3-websocket", "python3-msgpack",
 )  # fmt: skip
-LOCAL_PACKAGES_OF = {"bookworm": (), "trixie": ("docker-cli",)}
+LOCAL_PACKAGES_OF = {"bookworm": (), "trixie": ("docker-cli",), "forky": ("docker-cli",)}
+# The same for packages that conflict with those: they are downloaded on their own.
+CONFLICTING_PACKAGES_OF = {"bookworm": ("podman-docker",), "trixie": (), "forky": ()}
+# A mirror's copy of a release that is not out yet may lag behind what its Release file promises.
+APT_OPTIONS_OF = {"bookworm": (), "trixie": (), "forky": ('Acquire::Check-Valid-Until "false"',)}
+# systemd 258 and later refuse cgroup v1, which the machine may have. These hosts mount cgroup v2 for themselves.
+CGROUP_V2_SUITES = ("forky",)
 SERVICE_SUITE = "trixie"
 SERVICE_PACKAGES = ("python3-aiohttp", "python3-msgpack", "python3-argon2", "curl", "ca-certificates", "libssl3")
 
@@ -31,8 +37,6 @@ IMPORT_CHANGES = (f"LABEL {LABELLED}", "ENV PATH=/usr/local/sbin:/usr/local/bin:
 
 NEVER_READ = ("man", "doc", "locale", "info", "lintian")
 SERVICE_NEVER_READ = ("zoneinfo",)
-# What docker import adds to a tree.
-IMPORT_CHANGES = (f"LABEL {LABELLED}", "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 
 
 class Recipe(NamedTuple):
@@ -45,6 +49,7 @@ class Recipe(NamedTuple):
     excluded: tuple[str, ...]
     hook: Path
     hook_arguments: tuple[str, ...]
+    apt_options: tuple[str, ...] = ()
 
     @property
     def ref(self) -> str:
@@ -58,6 +63,7 @@ class Recipe(NamedTuple):
             "--mode=root",
             "--format=tar",
             '--aptopt=Apt::Install-Recommends "false"',
+            *(f"--aptopt={option}" for option in self.apt_options),
             "--dpkgopt=force-unsafe-io",  # a throwaway host need not survive a power cut
             *(f"--dpkgopt=path-exclude={path}" for path in self.excluded),
             f"--include={','.join(self.packages)}",
@@ -94,6 +100,7 @@ def _shares(names: Iterable[str]) -> tuple[str, ...]:
 
 def raw_host(suite: str) -> Recipe:
     """A fresh Debian machine's tree, with the local repository."""
+    conflicting = CONFLICTING_PACKAGES_OF[suite]
     return Recipe(
         name=f"raw-{suite}",
         suite=suite,
@@ -101,7 +108,8 @@ def raw_host(suite: str) -> Recipe:
         packages=HOST_PACKAGES,
         excluded=_shares(NEVER_READ),
         hook=RECIPES / "raw" / "local-repo.sh",
-        hook_arguments=(*LOCAL_PACKAGES, *LOCAL_PACKAGES_OF[suite]),
+        hook_arguments=(*LOCAL_PACKAGES, *LOCAL_PACKAGES_OF[suite], *(("--", *conflicting) if conflicting else ())),
+        apt_options=APT_OPTIONS_OF[suite],
     )
 
 

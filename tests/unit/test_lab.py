@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from lab import addresses, mirrors, recipes, server
+from lab import addresses, hosts, mirrors, recipes, server
 from lab.addresses import HostSpec
-from lab.paths import IMAGES
+from lab.paths import IMAGES, SUITES
 from lab.registry import Tag
 from lab.shell import LabError
 
@@ -109,8 +110,57 @@ def test_a_recipe_change_changes_the_image_name(tmp_path: Path) -> None:
         recipe._replace(packages=(*recipe.packages, "less")),
         recipe._replace(suite="trixie"),
         recipe._replace(hook_arguments=()),
+        recipe._replace(apt_options=("Acquire::Retries 3",)),
     ]
-    assert len({recipe.ref, *(other.ref for other in changed)}) == 5
+    assert len({recipe.ref, *(other.ref for other in changed)}) == 6
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_suite_has_a_whole_recipe(suite: str) -> None:
+    """No table leaves one out, and each is built as what it is called."""
+    recipe = recipes.raw_host(suite)
+    assert recipe.name == f"raw-{suite}"
+    assert recipe.suite in recipe.command(Path("out"), None)
+    assert "docker.io" in recipe.hook_arguments
+    assert hosts._cgroup_options(f"bare-{suite}") == hosts._cgroup_options(f"host-{suite}")
+
+
+def test_only_the_release_that_is_not_out_yet_may_be_stale() -> None:
+    """A stable release's file that has expired is a mirror to be told of."""
+    option = '--aptopt=Acquire::Check-Valid-Until "false"'
+    assert [suite for suite in SUITES if option in recipes.raw_host(suite).command(Path("out"), None)] == ["forky"]
+
+
+def test_a_host_with_a_new_systemd_gets_cgroups_of_its_own() -> None:
+    """It refuses version 1, which the machine may have; the others share the machine's tree."""
+    for image in ("host-forky", "bare-forky"):
+        options = hosts._run_options(image)
+        assert options[options.index("--cgroupns") + 1] == "private"
+        assert "LAB_CGROUP=v2" in options
+        assert "/sys/fs/cgroup:/sys/fs/cgroup:rw" not in options
+    options = hosts._run_options("host-trixie")
+    assert options[options.index("--cgroupns") + 1] == "host"
+    assert "/sys/fs/cgroup:/sys/fs/cgroup:rw" in options
+
+
+def test_conflicting_packages_are_downloaded_in_a_call_of_their_own(tmp_path: Path) -> None:
+    """podman-docker cannot be installed beside docker.io, and a host may want either."""
+    arguments = recipes.raw_host("bookworm").hook_arguments
+    assert arguments[-2:] == ("--", "podman-docker")
+    hook = recipes.RECIPES / "raw" / "local-repo.sh"
+    asked = tmp_path / "asked"
+    apt = tmp_path / "apt-get"
+    apt.write_text(f'#!/bin/sh\necho "$@" >> {asked}\nexit 0\n')
+    apt.chmod(0o755)
+    tree = tmp_path / "tree"
+    (tree / "var" / "cache" / "apt" / "archives").mkdir(parents=True)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "MMDEBSTRAP_APT_CONFIG": "/dev/null"}
+    # ends where it would move what was downloaded: nothing was
+    subprocess.run(["sh", str(hook), str(tree), *arguments], env=environment, capture_output=True, check=False)
+    first, second = asked.read_text().splitlines()
+    assert first.endswith(f" {recipes.LOCAL_PACKAGES[-1]}")
+    assert "podman" not in first
+    assert second == "install --download-only --yes podman-docker"
 
 
 def test_a_folder_digest_ignores_byte_code(tmp_path: Path) -> None:

@@ -1,15 +1,28 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
-# mmdebstrap customize-hook: local-repo.sh ROOT PACKAGE...
+# mmdebstrap customize-hook: local-repo.sh ROOT PACKAGE... [-- PACKAGE...]
 # Puts the packages, and what they need beyond the installed ones, into a small apt repository inside
 # the image, and makes that the only source: hosts without any network can then run apt-get install.
+# Packages behind -- conflict with the others, so apt is asked for them in a call of their own.
 set -eu
 root=$1
 shift
 repository=$root/var/lib/lab-apt
 
 # apt of the machine, acting on the new system: its access to a mirror is the one that works
-APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get install --download-only --yes "$@"
+download() {
+  APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get install --download-only --yes $1
+}
+names=
+for name in "$@"; do
+  if [ "$name" = -- ]; then
+    download "$names"
+    names=
+  else
+    names="$names $name"
+  fi
+done
+download "$names"
 mkdir -p "$repository"
 mv "$root"/var/cache/apt/archives/*.deb "$repository/"
 cd "$repository"
