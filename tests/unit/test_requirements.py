@@ -8,9 +8,13 @@ import re
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILES = ("requirements", "requirements-dev")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+BACKSLASH = "\\ "
 ENTRY = re.compile(r"^([A-Za-z0-9_.-]+)==(\S+)(.*)\n((?:    --hash=sha256:[0-9a-f]{64}.*\n)+)", re.MULTILINE)
 
 
@@ -19,15 +23,28 @@ def text_of(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def locked(name: str) -> dict[str, str]:
-    """Package -> version."""
-    return {found[1]: found[2] for found in ENTRY.finditer(text_of(f"{name}.txt"))}
+def locked(name: str) -> list[Requirement]:
+    """Every package as pip reads it, with its version and where it is for."""
+    return [
+        Requirement(f"{found[1]}=={found[2]}{found[3].rstrip(BACKSLASH)}")
+        for found in ENTRY.finditer(text_of(f"{name}.txt"))
+    ]
 
 
-def asked(name: str) -> dict[str, str]:
-    """Package as it is locked -> version, empty where any will do."""
-    found = re.findall(r"^([A-Za-z][A-Za-z0-9_.-]*)(?:==(\S+))?$", text_of(f"{name}.in"), re.MULTILINE)
-    return {re.sub(r"[-_.]+", "-", package).lower(): version for package, version in found}
+def asked(name: str) -> list[Requirement]:
+    """What an input names itself."""
+    lines = [line for line in text_of(f"{name}.in").splitlines() if line[:1].isalpha()]
+    return [Requirement(line) for line in lines]
+
+
+def installed(requirements: list[Requirement], python: str) -> dict[str, str]:
+    """Package -> version (empty where any will do) that a Python takes of a list; none of them twice."""
+    where = {"python_version": python, "python_full_version": f"{python}.0", "implementation_name": "cpython",
+             "platform_python_implementation": "CPython", "sys_platform": "linux"}  # fmt: skip
+    taken = [each for each in requirements if each.marker is None or each.marker.evaluate(where)]
+    found = {str(canonicalize_name(each.name)): str(each.specifier).removeprefix("==") for each in taken}
+    assert len(found) == len(taken), "a package stands there twice"
+    return found
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -44,14 +61,22 @@ def test_every_package_has_a_hash(name: str) -> None:
     assert len(locked(name)) >= len(asked(name)) > 5
 
 
+@pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("name", FILES)
-def test_what_is_asked_for_is_what_is_locked(name: str) -> None:
-    """A direct pin decides."""
-    found = locked(name)
-    for package, version in asked(name).items():
+def test_what_is_asked_for_is_what_is_locked(name: str, python: str) -> None:
+    """A direct pin decides, for each Python."""
+    found = installed(locked(name), python)
+    for package, version in installed(asked(name), python).items():
         assert version in ("", found[package]), package
 
 
-def test_the_tests_run_with_the_versions_that_users_get() -> None:
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_tests_run_with_the_versions_that_users_get(python: str) -> None:
     """One file is a part of the other."""
-    assert locked("requirements").items() <= locked("requirements-dev").items()
+    assert installed(locked("requirements"), python).items() <= installed(locked("requirements-dev"), python).items()
+
+
+@pytest.mark.parametrize(("python", "core"), [("3.11", "2.19"), ("3.12", "2.21"), ("3.13", "2.21"), ("3.14", "2.21")])
+def test_each_python_gets_the_newest_ansible_that_runs_on_it(python: str, core: str) -> None:
+    """Core 2.20 and later need Python 3.12, and one file serves all."""
+    assert installed(locked("requirements"), python)["ansible-core"].startswith(f"{core}.")
