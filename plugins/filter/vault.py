@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible import context
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.vaultwire.stack.plugins.module_utils import _bans, _host_findings, _proxy, _settings
@@ -137,6 +138,23 @@ def sends_mail(environment: t.Dict[str, t.Any]) -> bool:
     return bool(environment.get("SMTP_HOST")) or _settings.as_text(environment.get("USE_SENDMAIL", False)) == "true"
 
 
+def hosts_of(groups: t.Dict[str, t.List[str]], group: str, otherwise: str = "", hint: str = "") -> str:
+    """The pattern for the hosts of a play: ``group``, or ``otherwise`` where the inventory has no host in it.
+
+    Ansible itself takes an inventory that was not named for a warning: the run does nothing and ends well. Without
+    ``otherwise`` this is an error, which goes on with ``hint``.
+    """
+    # A check of the syntax has no hosts.
+    if groups.get(group) or context.CLIARGS.get("syntax"):
+        return group
+    if otherwise:
+        return otherwise
+    raise AnsibleFilterError(
+        f"The inventory has no host in the group {group}. Name your inventory with -i, for example "
+        f"-i inventories/mine{hint}. Nothing has been changed."
+    )
+
+
 class FilterModule:
     """The filters of this collection."""
 
@@ -156,6 +174,7 @@ class FilterModule:
             "server_url": server_url,
             "push_state": push_state,
             "sends_mail": sends_mail,
+            "hosts_of": hosts_of,
             "without_invocation": without_invocation,
             "is_floating": _guard(is_floating),
             "reverse_proxy_problems": _proxy.find_problems,

@@ -24,6 +24,10 @@ TARGET = re.compile(r"^([a-z][a-z-]*):", re.MULTILINE)
 FOLDERS = "changelogs|docs|inventories|lab|molecule|playbooks|plugins|roles|tests|tools"
 #: From the word's beginning, so that a path on a host such as /srv/lab/x is none.
 PLACE = re.compile(rf"(?<![\w./<-])((?:{FOLDERS})/[\w./*<>-]*)")
+#: A program of Ansible with arguments, up to the end of the line or of the code.
+CALL = re.compile(
+    r"((?:[\w./]+/)?ansible-(?:playbook|vault|doc) (?:-|playbooks/|vaultwire\.|(?:create|edit|encrypt|view) )[^`\n]*)"
+)
 LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 VARIABLE = re.compile(rf"\b(?:{'|'.join(ROLES)})_[a-z0-9_]+\b")
 DEFAULT = re.compile(r"^(?:# )?([a-z][a-z0-9_]*):", re.MULTILINE)
@@ -103,6 +107,43 @@ def test_paths_exist(document: Path) -> None:
     assert [place for place in sorted(places) if not is_there(place)] == []
     links = {link for link in LINK.findall(text_of(document)) if "://" not in link}
     assert [link for link in sorted(links) if not (document.parent / link).exists()] == []
+
+
+def commands_of(text: str) -> list[str]:
+    """Every call of Ansible that is shown, on one line, with the path of its program."""
+    return [found.strip() for found in CALL.findall(text.replace("\\\n", " "))]
+
+
+CALLS = [
+    *DOCUMENTS,
+    *sorted(path for path in (*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("inventories/**/*.yml"))),
+    *sorted(ROOT.glob("roles/*/defaults/main.yml")),
+]
+
+
+@pytest.mark.parametrize("document", CALLS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_name_the_readers_inventory_and_the_installed_ansible(document: Path) -> None:
+    """A command that is copied acts on the reader's hosts. Another Ansible may be too old, or there is none."""
+    commands = commands_of(text_of(document))
+    assert [command for command in commands if not command.startswith(".venv/bin/")] == []
+    plays = [command for command in commands if "ansible-playbook " in command]
+    by_address = [play for play in plays if re.search(r"playbooks/verify\.yml -e notifications_check_url=", play)]
+    lacking = [play for play in plays if f" -i {OF_THE_USER} playbooks/" not in play and play not in by_address]
+    assert lacking == []
+
+
+def test_commands_are_found_in_the_documents() -> None:
+    """The test above sees what is shown, and knows a command without an inventory."""
+    assert len(commands_of(text_of(ROOT / "README.md"))) > 5
+    assert commands_of("Run `ansible-playbook playbooks/x.yml` twice.\n# ansible-vault edit x") == [
+        "ansible-playbook playbooks/x.yml", "ansible-vault edit x"
+    ]  # fmt: skip
+    assert commands_of("on the machine of ansible-playbook or on the host") == []
+
+
+def test_no_inventory_is_the_default() -> None:
+    """Else a run without -i would act on the machine it is typed on."""
+    assert "inventory" not in (ROOT / "ansible.cfg").read_text(encoding="utf-8")
 
 
 @in_every_document
