@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: admin_token
 short_description: Hashes an admin token once, and compares it with what a host has
-version_added: "0.2.0"
+version_added: "0.1.0"
 description:
   - Compares a token with the file that the server reads it from, and with what the admin page saved.
   - A hash has a random salt, so a new one differs each time. One that is there already and is of this token is
@@ -17,7 +17,7 @@ description:
     hash, so call it with C(no_log).
   - Hashes are made on the controller, which needs the Python library argon2-cffi; hosts need nothing.
 author:
-  - vaultwire contributors
+  - vaultwire contributors (@vaultwire)
 options:
   token:
     description: The token that is typed into the admin page, or an Argon2 string, which is taken as it is.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: adopt_host_vars
 short_description: Writes variables that reproduce a server which was started by hand
-version_added: "0.2.0"
+version_added: "0.1.0"
 description:
   - Writes C(host_vars/<host>/main.yml) and, for the secrets, C(host_vars/<host>/vault.yml) on the controller. Changes
     nothing on the host.
@@ -16,7 +16,7 @@ description:
   - C(vault.yml) has the mode 0600. It is encrypted where Ansible has been given a vault password.
   - Files that are there and say something else are not overwritten.
 author:
-  - vaultwire contributors
+  - vaultwire contributors (@vaultwire)
 options:
   info:
     description: Result of M(vaultwire.stack.deployment_info) with details.

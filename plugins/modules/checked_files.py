@@ -15,7 +15,7 @@ description:
   - A marker file remembers that the program has not been reloaded yet. A run that was cut off between writing and
     reloading is so finished by the next one, which reports a change again.
 author:
-  - vaultwire contributors
+  - vaultwire contributors (@vaultwire)
 options:
   files:
     description: The files, in the order in which they are written.

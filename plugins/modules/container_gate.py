@@ -13,7 +13,7 @@ description:
   - Succeeds once the container runs and the server inside answers on its published port with the version that is
     expected. A container that keeps exiting fails with the last lines of its log.
 author:
-  - vaultwire contributors
+  - vaultwire contributors (@vaultwire)
 options:
   container:
     description: Name of the container.

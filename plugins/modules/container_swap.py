@@ -19,7 +19,7 @@ description:
   - Where no swap is under way, O(action=recover) and O(action=rollback) drop the container and the secrets that were
     prepared for one that never began.
 author:
-  - vaultwire contributors
+  - vaultwire contributors (@vaultwire)
 options:
   action:
     description: What to do.

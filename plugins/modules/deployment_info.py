@@ -13,7 +13,7 @@ description:
   - Reports the container engine, one container, the reverse proxies and who holds the ports that are wanted.
   - Never returns the value of a secret. Without O(details) it returns no value of an environment variable at all.
 author:
-  - vaultwire contributors
+  - vaultwire contributors (@vaultwire)
 options:
   container:
     description: Name of the container to describe.

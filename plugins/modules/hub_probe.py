@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: hub_probe
 short_description: Prove that the live channel of a vault works through its proxy, or say what is wrong
-version_added: 0.1.0
+version_added: "0.1.0"
 description:
   - Asks C(/alive), the hub C(/notifications/hub) with and without an upgrade, and the hub for login with device
     C(/notifications/anonymous-hub), with real WebSocket upgrades, and names the fault that explains the answers.

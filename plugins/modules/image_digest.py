@@ -8,13 +8,13 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: image_digest
 short_description: Asks a registry for the digest behind a tag
-version_added: "0.2.0"
+version_added: "0.1.0"
 description:
   - Has the host's container engine ask the registry, so its way to it (mirrors, certificates, proxies) is the one by
     which the image will be fetched. Nothing is fetched or changed.
   - The registry is asked without a login.
 author:
-  - vaultwire contributors
+  - vaultwire contributors (@vaultwire)
 options:
   image:
     description: Name of the image with its tag.

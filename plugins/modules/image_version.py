@@ -13,7 +13,7 @@ description:
   - Takes the release from the image's label, or asks the server in it with C(--version), without a network.
   - Where no engine runs yet, or the image is absent and O(pull=false), the release is empty rather than a failure.
 author:
-  - vaultwire contributors
+  - vaultwire contributors (@vaultwire)
 options:
   image:
     description: Image with its tag.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: live_proof
 short_description: Ask both hubs of a vault, and show a change in one session to another, in one step
-version_added: 0.1.0
+version_added: "0.1.0"
 description:
   - Does what M(vaultwire.stack.hub_probe) and, unless that failed, M(vaultwire.stack.live_update) do. On the controller
     this happens in Ansible's own process, so that a fleet is not held up by starting modules; with

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: live_update
 short_description: Prove that a change in one session of a vault shows up in another at once
-version_added: 0.1.0
+version_added: "0.1.0"
 description:
   - Signs in twice as two different devices. Session B opens the live channel; session A creates, renames and
     deletes an item. Each step has to arrive at B by itself, for this very item, as the work of A's device; after the

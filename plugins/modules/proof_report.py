@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: proof_report
 short_description: Write one report of the proofs of all hosts
-version_added: 0.1.0
+version_added: "0.1.0"
 description:
   - Used twice. On each host with O(proof), to keep what was proved; then once with O(directory), to write
     C(report.html) and C(report.json) of all hosts of the play on the controller.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: proof_verdict
 short_description: Say what was proved on a host, and fail where it was not
-version_added: 0.1.0
+version_added: "0.1.0"
 description:
   - Shows the verdict of M(vaultwire.stack.live_proof) and ends the run on the host as that says, failed or unreachable.
     It is a step of its own, so that the report of all hosts is written before any of them is lost.

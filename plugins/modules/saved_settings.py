@@ -15,7 +15,7 @@ description:
     it, and anyone may open an account.
   - Compares on the host. Results hold names and sentences, and no value of a secret.
 author:
-  - vaultwire contributors
+  - vaultwire contributors (@vaultwire)
 options:
   directory:
     description: Absolute path of the server's data on the host.

@@ -13,7 +13,7 @@ description:
   - Makes the directory hold exactly the given secrets, one file each, written without any change to their bytes.
   - Results and diffs name the files only. Call it with C(no_log), which also keeps the arguments out of logs.
 author:
-  - vaultwire contributors
+  - vaultwire contributors (@vaultwire)
 options:
   directory:
     description: Absolute path of the directory. It is made where it is missing; its parent is made too, mode 0755.

@@ -15,7 +15,7 @@ description:
   - Says what the service needs then. Other sites, and files of other hands, are left alone.
   - A marker file remembers that the service has not been told yet, as with M(vaultwire.stack.checked_files).
 author:
-  - vaultwire contributors
+  - vaultwire contributors (@vaultwire)
 options:
   provider:
     description: The proxy.

@@ -15,7 +15,7 @@ description:
   - Without them it keeps an authority in O(directory), and a certificate for the host signed by it, renewed in time.
     Clients have to trust C(ca.pem) from there. This is for a lab, a home or a private network.
 author:
-  - vaultwire contributors
+  - vaultwire contributors (@vaultwire)
 options:
   host:
     description: Host name or IP address that clients type.

@@ -16,7 +16,7 @@ description:
   - Everything that the server had acknowledged when the backup began is in it. The server's own backup command is not
     used, since only releases from 1.32.1 on have it, and since it writes its copy into the data folder.
 author:
-  - vaultwire contributors
+  - vaultwire contributors (@vaultwire)
 options:
   container:
     description: Name of the server's container. It becomes part of the archive's name.

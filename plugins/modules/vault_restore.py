@@ -17,7 +17,7 @@ description:
   - The old data stays in C(<data_dir>.before-restore-<time>), or inside O(data_dir) where that is a file system by
     itself. It is never deleted.
 author:
-  - vaultwire contributors
+  - vaultwire contributors (@vaultwire)
 options:
   state:
     description:
