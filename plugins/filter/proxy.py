@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _footprint, _proxy, _render
+from ansible_collections.vaultwire.stack.plugins.module_utils import _footprint, _products, _proxy, _render
 
 
 def proxy_check(provider: str) -> t.List[str]:
     """``'nginx'`` -> the command and arguments of its own checker."""
     return list(_footprint.FOOTPRINTS[provider].check)
+
+
+def proxy_has(version: str, fact: str) -> bool:
+    """``'1.30.6' | vaultwire.stack.proxy_has('nginx_http2_directive')`` -> whether the release has that, if known."""
+    return bool(_products.holds(fact, version))
 
 
 def proxy_folders(provider: str) -> t.List[str]:
@@ -30,10 +35,12 @@ class FilterModule:
             "body_bytes": _proxy.body_bytes,
             "caddy_ports": _proxy.caddy_ports,
             "caddyfile_with_imports": _proxy.caddyfile_with_imports,
+            "host_problem": _proxy.host_problem,
             "hop_problem": _proxy.hop_problem,
             "other_networks": _proxy.other_networks,
             "port_problems": _proxy.port_problems,
             "proxy_check": proxy_check,
+            "proxy_has": proxy_has,
             "proxy_folders": proxy_folders,
             "render_choice": _render.render_choice,
             "render_plan": _render.render_plan,

@@ -227,7 +227,7 @@ def kept_ports(provider: str, gone: Removal, read: Read) -> t.List[t.Dict[str, t
 
     if provider in _sites.READERS:
         try:
-            sites = _sites.READERS[provider](left)
+            sites = _sites.READERS[provider](left, "")
         except _sites.NotUnderstood:
             sites = []
         found = {(entry["port"], site.file) for site in sites for entry in site.listen}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from . import _products
 from ._diagnosis import Finding, Severity
 from ._layout import LEGACY_VARIABLES, MODERN_VARIABLES
 
@@ -27,9 +28,8 @@ _TRUE = frozenset({"true", "t", "yes", "y", "1"})
 _PUSH_SECRETS = ("PUSH_INSTALLATION_ID", "PUSH_INSTALLATION_KEY")
 _PUSH_PLACES = ("PUSH_RELAY_URI", "PUSH_IDENTITY_URI")
 _RETIRED_RELAY = "push.bitwarden.eu"
-#: The interface of the engine that Traefik spoke, until in these releases it began to ask which one there is.
+#: The interface of the engine that Traefik spoke, until it began to ask which one there is.
 _TRAEFIK_API = (1, 24)
-_TRAEFIK_ASKS = ((2, 11, 31), (3, 6, 1))
 
 
 class Text(t.NamedTuple):
@@ -144,8 +144,7 @@ def _engine_floor(vault: Data, info: Data) -> t.List[Words]:
     # By what the engine refuses and not by its release: a floor can be lowered for such clients, and raised.
     if not traefik or not vault["label_router"] or _numbers(floor) <= _TRAEFIK_API:
         return []
-    version = _numbers(traefik)
-    fine = any(version >= first and version[0] == first[0] for first in _TRAEFIK_ASKS) or version >= (4,)
+    fine = _products.holds("traefik_engine_api", traefik) is not False
     return [] if fine else [{"engine": engine["version"], "traefik": traefik, "floor": floor}]
 
 

@@ -8,6 +8,7 @@ import ipaddress
 import re
 import typing as t
 
+from . import _products
 from ._domain import DomainError, parse_domain
 from ._layout import LayoutError, check_port
 
@@ -29,6 +30,11 @@ _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 _HEADER_PASSED_ON = {
     "traefik": "passes a header on from trusted hops as it is, what the client claims included",
     "lighttpd": "tells the server the hop's own address whatever the hop says",
+}
+#: Proxies that no distribution packages, and how one gets them.
+_BY_HAND = {
+    "traefik": f"Put the program of a release from {_products.FACTS['traefik_rules'].first} on at "
+    "/usr/local/bin/traefik, then run again."
 }
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _ABSOLUTE = re.compile(r"/[^/\0]+(/[^/\0]+)+")
@@ -154,13 +160,33 @@ def _check_hops(settings: Settings) -> t.Iterator[str]:
 
 def hop_problem(provider: str, version: str, hops: t.Sequence[str]) -> str:
     """Why a proxy of this version cannot believe trusted hops; empty where it can. Without a version: a package."""
-    found = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-    if provider != "caddy" or not hops or found >= (2, 8):
+    if provider != "caddy" or not hops or _products.holds("caddy_nearest_hop", version):
+        return ""
+    first = _products.FACTS["caddy_nearest_hop"].first
+    return (
+        f"reverse_proxy_trusted_hops is set, and this host has Caddy {version or 'of the distribution'}. From {first} "
+        f"on Caddy looks for the client from the nearest hop backwards; before that it believes the first address, "
+        f"which every client can choose. Install a newer Caddy, or choose another proxy."
+    )
+
+
+def host_problem(provider: str, host: t.Mapping[str, t.Any], package: str) -> str:
+    """Why this host cannot have the proxy, empty where it can. ``host``: what deployment_info returned."""
+    found = (host.get("proxies") or {}).get(provider)
+    by_hand = _BY_HAND.get(provider)
+    if found is None and by_hand:
+        return f"This host has no program {provider}, and the distribution has no package of it. {by_hand}"
+    if found is None and host.get("os_family") != "debian":
+        return (
+            f"This host has no {provider}, and it is neither Debian nor Ubuntu, so the names of its packages are not "
+            f"known here. Install {package} and openssl by hand, then run again."
+        )
+    lacking = _products.missing(provider, found["version"]) if found else None
+    if found is None or lacking is None:
         return ""
     return (
-        f"reverse_proxy_trusted_hops is set, and this host has Caddy {version or 'of the distribution'}. From 2.8 on "
-        f"Caddy looks for the client from the nearest hop backwards; before that it believes the first address, which "
-        f"every client can choose. Install a newer Caddy, or choose another proxy."
+        f"This host has {provider} {found['version']}, which is older than {lacking.first}. "
+        f"{by_hand or 'Install a newer one, or choose another proxy.'}"
     )
 
 
@@ -311,10 +337,9 @@ def traefik_static(settings: Settings, present: t.Optional[t.Mapping[str, t.Any]
         }
         for port in settings["ports"]
     }
-    version = tuple(int(part) for part in re.findall(r"\d+", str(settings["version"]))[:2])
     # Without the query, in which clients send their token; where that cannot be said, without the path.
     hidden: t.Dict[str, t.Any] = {"names": {"RequestPath": "drop", "RequestLine": "drop"}}
-    if version >= (3, 7):
+    if _products.holds("traefik_drops_query", str(settings["version"])):
         hidden = {"queryParameters": {"defaultMode": "drop"}}
     return {
         "global": {"checkNewVersion": False, "sendAnonymousUsage": False},

@@ -14,6 +14,8 @@ import posixpath
 import re
 import typing as t
 
+from . import _products
+
 #: Path or pattern -> [(path, text)], sorted; empty where nothing matches.
 Read = t.Callable[[str], t.List[t.Tuple[str, str]]]
 
@@ -123,16 +125,18 @@ def _nginx_included(directive: _Directive, read: Read, depth: int) -> t.List[_Di
     return [entry for path, text in read(pattern) for entry in _nginx_parse(text, path, read, depth + 1)]
 
 
-def nginx_sites(read: Read, main: str = NGINX_MAIN) -> t.List[Site]:
-    """All servers of nginx's configuration. Raises NotUnderstood."""
+def nginx_sites(read: Read, version: str = "", main: str = NGINX_MAIN) -> t.List[Site]:
+    """All servers of nginx's configuration; ``version`` is nginx's, empty where not known. Raises NotUnderstood."""
+    http11 = _products.holds("nginx_upstream_http11", version)
+    default = None if http11 is None else "1.1" if http11 else "1.0"
     sites: t.List[Site] = []
     for _, text in read(main):
         for http in (entry for entry in _nginx_parse(text, main, read) if entry.name == "http"):
-            sites.extend(_nginx_server(http, server) for server in http.find("server"))
+            sites.extend(_nginx_server(http, server, default) for server in http.find("server"))
     return _mark_shared(sites)
 
 
-def _nginx_server(http: _Directive, server: _Directive) -> Site:
+def _nginx_server(http: _Directive, server: _Directive, default: t.Optional[str]) -> Site:
     listen = []
     for entry in server.find("listen"):
         port = re.search(r"(?:^|:)(\d+)$", entry.args[0]) if entry.args else None
@@ -147,11 +151,11 @@ def _nginx_server(http: _Directive, server: _Directive) -> Site:
         listen=listen or [{"port": 80, "tls": False}],
         certificate=server.value("ssl_certificate") or http.value("ssl_certificate"),
         key=server.value("ssl_certificate_key") or http.value("ssl_certificate_key"),
-        route=lambda path: _nginx_target(http, server, path),
+        route=lambda path: _nginx_target(http, server, path, default),
     )
 
 
-def _nginx_target(http: _Directive, server: _Directive, path: str) -> Target:
+def _nginx_target(http: _Directive, server: _Directive, path: str, default: t.Optional[str]) -> Target:
     """Follow a path the way nginx chooses a location."""
     if server.find("rewrite", "if"):
         return Target(UNKNOWN)
@@ -171,7 +175,7 @@ def _nginx_target(http: _Directive, server: _Directive, path: str) -> Target:
     if not passed:
         return Target(UNKNOWN if location.find("grpc_pass", "fastcgi_pass", "uwsgi_pass") else "")
     upstream = _nginx_upstream(http, passed, {**_nginx_set(server), **_nginx_set(location)})
-    return Target(upstream, _nginx_upgrade(http, server, location))
+    return Target(upstream, _nginx_upgrade(http, server, location, default))
 
 
 def _nginx_set(block: _Directive) -> t.Dict[str, str]:
@@ -217,15 +221,25 @@ def _with_port(host: str, scheme: str = "http") -> str:
     return host if re.search(r"[^:\]]:\d+$|\]:\d+$", host) else f"{host}:{443 if scheme == 'https' else 80}"
 
 
-def _nginx_upgrade(http: _Directive, server: _Directive, location: _Directive) -> t.Optional[bool]:
-    """Headers are inherited only by a block that sets none of its own."""
+def _nginx_upgrade(
+    http: _Directive, server: _Directive, location: _Directive, default: t.Optional[str]
+) -> t.Optional[bool]:
+    """Headers are inherited only by a block that sets none of its own. ``default``: HTTP version where none is set."""
     headers: t.Dict[str, str] = {}
     for block in (http, server, location):
         own = {entry.args[0].lower(): entry.args[1] for entry in block.find("proxy_set_header") if len(entry.args) == 2}
         headers = own or headers
-    version = next((found for block in (location, server, http) if (found := block.value("proxy_http_version"))), "1.0")
-    if headers.get("upgrade") != "$http_upgrade" or version != "1.1":
+    stated = (block.value("proxy_http_version") for block in (location, server, http))
+    version = next((found for found in stated if found), default)
+    if headers.get("upgrade") != "$http_upgrade" or version not in ("1.1", None):
         return False
+    passed = _nginx_connection(http, headers)
+    # Where nginx's own default decides and is not known, headers that are right are not enough to tell.
+    return None if version is None and passed else passed
+
+
+def _nginx_connection(http: _Directive, headers: t.Mapping[str, str]) -> t.Optional[bool]:
+    """Whether the header Connection says upgrade where the client asks for one."""
     connection = headers.get("connection", "close")
     if not connection.startswith("$"):
         return "upgrade" in connection.lower()
@@ -430,5 +444,8 @@ def _mark_shared(sites: t.List[Site]) -> t.List[Site]:
     return sites
 
 
-#: Proxy -> its reader.
-READERS: t.Dict[str, t.Callable[[Read], t.List[Site]]] = {"nginx": nginx_sites, "caddy": caddy_sites}
+#: Proxy -> its reader, which gets the proxy's version, empty where it is not known.
+READERS: t.Dict[str, t.Callable[[Read, str], t.List[Site]]] = {
+    "nginx": nginx_sites,
+    "caddy": lambda read, version: caddy_sites(read),
+}

@@ -56,8 +56,11 @@ _PART_OF_HASH = re.compile(r"argon2(id|i|d)|=\d+,t=\d+,p=\d+")
 _OTHER_OPTIONS = ("ExtraHosts", "Dns", "Devices", "CapAdd", "Memory", "NanoCpus", "Privileged", "VolumesFrom")
 
 
-def gather(run: Run, proxies: t.Iterable[str], root: str = "") -> t.Dict[str, t.Any]:
-    """``{vaults, sites, unreadable}``: all vaults, the sites that speak of one, and what could not be read."""
+def gather(run: Run, proxies: t.Mapping[str, Data], root: str = "") -> t.Dict[str, t.Any]:
+    """``{vaults, sites, unreadable}``: all vaults, the sites that speak of one, and what could not be read.
+
+    ``proxies`` is what proxies_info says: name -> ``{version}``.
+    """
     inspected = _inspect(run)
     containers = [data for data, _ in inspected]
     vaults = [
@@ -71,7 +74,8 @@ def gather(run: Run, proxies: t.Iterable[str], root: str = "") -> t.Dict[str, t.
     for name, reader in _sites.READERS.items():
         if name in proxies:
             try:
-                sites.extend(describe_sites(reader(lambda pattern: read_files(root + pattern)), vaults, addresses))
+                found = reader(lambda pattern: read_files(root + pattern), str(proxies[name].get("version", "")))
+                sites.extend(describe_sites(found, vaults, addresses))
             except _sites.NotUnderstood as exc:
                 unreadable.append(f"The configuration of {name} has {exc}.")
     for vault in vaults:

@@ -133,7 +133,7 @@ def main() -> None:
     try:
         found = described(image, *ask(module.params["socket"], image, module.params["timeout"]))
     except Refused as exc:
-        module.fail_json(msg=f"{exc} Nothing has been changed.")
+        module.fail_json(msg=str(exc))
         return  # fail_json ends the module
     module.exit_json(changed=False, **found)
 

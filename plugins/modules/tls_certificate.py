@@ -147,7 +147,7 @@ def main() -> None:
     try:
         module.exit_json(**(given(module) if params["certificate"] else internal(module)))
     except _tls.TlsError as exc:
-        module.fail_json(msg=f"{exc} Nothing has been changed.")
+        module.fail_json(msg=str(exc))
 
 
 if __name__ == "__main__":

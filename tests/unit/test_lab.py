@@ -11,7 +11,7 @@ import pytest
 
 from lab import addresses, hosts, mirrors, recipes, server
 from lab.addresses import HostSpec
-from lab.paths import IMAGES, SUITES
+from lab.paths import IMAGES, RECIPES, SUITES
 from lab.registry import Tag
 from lab.shell import LabError
 
@@ -147,7 +147,7 @@ def test_conflicting_packages_are_downloaded_in_a_call_of_their_own(tmp_path: Pa
     """podman-docker cannot be installed beside docker.io, and a host may want either."""
     arguments = recipes.raw_host("bookworm").hook_arguments
     assert arguments[-2:] == ("--", "podman-docker")
-    hook = recipes.RECIPES / "raw" / "local-repo.sh"
+    hook = RECIPES / "raw" / "local-repo.sh"
     asked = tmp_path / "asked"
     apt = tmp_path / "apt-get"
     apt.write_text(f'#!/bin/sh\necho "$@" >> {asked}\nexit 0\n')

@@ -24,10 +24,10 @@ def files(tree: dict[str, str]) -> _sites.Read:
     return lambda pattern: sorted((path, text) for path, text in tree.items() if fnmatch.fnmatchcase(path, pattern))
 
 
-def nginx(server: str, http: str = "") -> Callable[[str], Target]:
+def nginx(server: str, http: str = "", version: str = "1.22.1") -> Callable[[str], Target]:
     """The routing of one server."""
     text = f"events {{}} http {{ {http} server {{ listen 443 ssl; server_name v.example.com; {server} }} }}"
-    return _sites.nginx_sites(files({_sites.NGINX_MAIN: text}))[0].route
+    return _sites.nginx_sites(files({_sites.NGINX_MAIN: text}), version)[0].route
 
 
 def caddy(body: str) -> Callable[[str], Target]:
@@ -167,3 +167,34 @@ def test_the_recipes_of_the_scenario() -> None:
     site = _sites.caddy_sites(files({_sites.CADDY_MAIN: caddyfile}))[0]
     assert site.certificate == "/etc/ssl/vault/fullchain.pem"
     assert (site.route(HUB), site.route("/")) == (Target("127.0.0.1:3013", True), Target("127.0.0.1:8081", True))
+
+
+HEADERS = "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [("1.22.1", False), ("1.26.3", False), ("1.29.6", False), ("1.29.7", True), ("1.30.6", True), ("2.0", True),
+     ("", None)],
+)  # fmt: skip
+def test_the_http_version_that_is_not_set_is_that_of_the_release(version: str, expected: bool | None) -> None:
+    """One file is a fault on one release and none on another; without the release that is not known."""
+    assert nginx(f"location / {{ {HEADERS} proxy_pass http://v; }}", version=version)(HUB).upgrade is expected
+    # What is set holds everywhere, in the file or one level up.
+    stated = f"location / {{ {HEADERS} proxy_http_version 1.1; proxy_pass http://v; }}"
+    assert nginx(stated, version=version)(HUB).upgrade is True
+    assert nginx(stated.replace("1.1", "1.0"), version=version)(HUB).upgrade is False
+    assert nginx(stated.replace("1.1", "2"), version=version)(HUB).upgrade is False
+    inherited = f"location / {{ {HEADERS} proxy_pass http://v; }}"
+    assert nginx(inherited, "proxy_http_version 1.0;", version)(HUB).upgrade is False
+
+
+@pytest.mark.parametrize("version", ["1.22.1", "1.30.6", ""])
+@pytest.mark.parametrize(
+    "headers",
+    ["", "proxy_set_header Upgrade $http_upgrade;", "proxy_set_header Connection upgrade;",
+     "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection close;"],
+)  # fmt: skip
+def test_headers_are_needed_on_every_release(version: str, headers: str) -> None:
+    """From 1.29.7 on nginx sends no Connection by itself, where it sent close before. Neither asks for an upgrade."""
+    assert nginx(f"location / {{ {headers} proxy_pass http://v; }}", version=version)(HUB).upgrade is False

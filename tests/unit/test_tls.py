@@ -210,7 +210,7 @@ def test_a_given_certificate_is_valid_now(tmp_path: Path, begin: float, end: flo
     pair = make_valid(tmp_path, datetime.timedelta(days=begin), datetime.timedelta(days=end))
     message = given(tmp_path, *pair)
     assert (said in message) if said else (message == "")
-    assert not said or (pair[0] in message and "Nothing has been changed." in message)
+    assert not said or pair[0] in message
 
 
 @pytest.mark.parametrize("host", [HOST, "192.0.2.10"])

@@ -58,6 +58,10 @@ def container(folder: Path, name: str = "vault", **changes: Any) -> dict[str, An
     }
 
 
+#: What proxies_info says of a host with Debian 12's nginx.
+NGINX_122 = {"nginx": {"version": "1.22.1", "running": True}}
+
+
 class Engine:
     """A run function that answers as the engine would, for containers of one image."""
 
@@ -99,7 +103,7 @@ def test_a_container_made_by_hand_is_described_in_full(data: Path, site: Path) -
     """In three calls of the engine, and no secret is part of it."""
     (data / "config.json").write_text('{"domain": "https://b.example.com", "admin_token": "Nl9xQ"}', encoding="utf-8")
     engine = Engine(container(data, env={"WEBSOCKET_ENABLED": "true", "SMTP_PASSWORD": SECRET, "ROCKET_PORT": "80"}))
-    found = _vaults.gather(engine, ["nginx"], str(site))
+    found = _vaults.gather(engine, NGINX_122, str(site))
     assert len(engine.calls) == 3
     assert SECRET not in str(found)
     vault = found["vaults"][0]
@@ -121,7 +125,7 @@ def test_a_container_made_by_hand_is_described_in_full(data: Path, site: Path) -
 
 def test_sites_that_send_to_the_vault_are_found(data: Path, site: Path) -> None:
     """By where they send, and by the name; other sites are left out."""
-    found = _vaults.gather(Engine(container(data)), ["nginx"], str(site))["sites"]
+    found = _vaults.gather(Engine(container(data)), NGINX_122, str(site))["sites"]
     assert [(entry["names"], entry["vault"]) for entry in found] == [(["vault.example.com"], "vault")]
     routes = found[0]["routes"]
     assert routes["hub"] == {"path": "/notifications/hub", "upstream": "localhost:3012", "upgrade": True,
@@ -134,7 +138,7 @@ def test_sites_that_send_to_the_vault_are_found(data: Path, site: Path) -> None:
 def test_a_broken_configuration_is_reported(data: Path, site: Path) -> None:
     """And the vaults are described all the same."""
     (site / "etc/nginx/nginx.conf").write_text("http {", encoding="utf-8")
-    found = _vaults.gather(Engine(container(data)), ["nginx"], str(site))
+    found = _vaults.gather(Engine(container(data)), NGINX_122, str(site))
     assert found["unreadable"] == ["The configuration of nginx has a brace that is not closed."]
     assert len(found["vaults"]) == 1
 
@@ -187,7 +191,7 @@ def test_compose_and_several_vaults(tmp_path: Path) -> None:
     """Sorted by name; the labels tell who made it."""
     labels = {"com.docker.compose.project": "p", "com.docker.compose.service": "s",
               "com.docker.compose.project.working_dir": "/opt/p"}  # fmt: skip
-    found = _vaults.gather(Engine(container(tmp_path, "b", labels=labels), container(tmp_path, "a")), [])["vaults"]
+    found = _vaults.gather(Engine(container(tmp_path, "b", labels=labels), container(tmp_path, "a")), {})["vaults"]
     assert [entry["name"] for entry in found] == ["a", "b"]
     assert [entry["compose"] for entry in found] == [{}, {"project": "p", "service": "s", "folder": "/opt/p"}]
 
@@ -206,7 +210,7 @@ def test_compose_and_several_vaults(tmp_path: Path) -> None:
 def test_leftovers(tmp_path: Path, version: str, env: dict[str, str], ports: dict[str, str], kinds: list[str]) -> None:
     """What the release ignores, or nobody uses."""
     made = container(tmp_path, env=env, ports=ports, image=f"vaultwarden/server:{version}")
-    found = _vaults.gather(Engine(made), [])["vaults"][0]
+    found = _vaults.gather(Engine(made), {})["vaults"][0]
     assert [entry["kind"] for entry in found["leftovers"]] == kinds
 
 
@@ -215,7 +219,7 @@ def test_a_route_to_a_port_that_is_gone_is_a_leftover(data: Path, site: Path) ->
     conf = site / "etc/nginx/nginx.conf"
     conf.write_text(NGINX.replace("localhost:3012", "127.0.0.1:3012"), encoding="utf-8")
     made = container(data, ports={"80/tcp": "8080"}, image="vaultwarden/server:1.37.2")
-    found = _vaults.gather(Engine(made), ["nginx"], str(site))["vaults"][0]
+    found = _vaults.gather(Engine(made), NGINX_122, str(site))["vaults"][0]
     assert [entry["kind"] for entry in found["leftovers"]] == ["exposed", "route"]
 
 
@@ -233,7 +237,7 @@ def test_the_layout_of_a_release_that_knows_both(enabled: bool, hub: str, layout
 def test_a_broken_config_json_is_reported(data: Path) -> None:
     """The server ignores it as a whole."""
     (data / "config.json").write_text("{", encoding="utf-8")
-    assert _vaults.gather(Engine(container(data)), [])["vaults"][0]["config_json"]["broken"] is True
+    assert _vaults.gather(Engine(container(data)), {})["vaults"][0]["config_json"]["broken"] is True
 
 
 def test_secrets_come_from_variables_and_files(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,8 +37,14 @@ def test_the_digest_is_written_once(
     [
         ({"vaultwarden_version": "1.37.999"}, ["server:1.37.999", "manifest unknown", "tags that are published"]),
         ({"vaultwarden_image": "127.0.0.1:9/vaultwarden/server"}, ["127.0.0.1:9", "cannot be asked", "refused"]),
-        ({"vaultwarden_version": f"1.37.2@sha256:{'0' * 64}"}, ["replaced it", "digest_accept"]),
-        ({"digest_file": "/etc/hostname"}, ["/etc/hostname has no line", "vaultwarden_version"]),
+        (
+            {"vaultwarden_version": f"1.37.2@sha256:{'0' * 64}"},
+            ["replaced it", "digest_accept", "Nothing has been changed"],
+        ),
+        (
+            {"digest_file": "/etc/hostname"},
+            ["/etc/hostname has no line", "vaultwarden_version", "Nothing has been changed"],
+        ),
     ],
     ids=["unknown tag", "registry down", "another image", "another file"],
 )
@@ -50,5 +56,5 @@ def test_what_cannot_be_pinned_is_refused(
     done = run_playbook("digest", **variables)
     said = " ".join(done.stdout.split())
     assert done.returncode != 0
-    assert [word for word in [*words, "Nothing has been changed"] if word not in said] == []
+    assert [word for word in words if word not in said] == []
     assert snapshot() == before
