@@ -14,7 +14,7 @@ from lab.paths import REPOSITORY
 from lab.shell import LabError, lock, say, warn
 
 
-def setup(_: argparse.Namespace) -> None:
+def setup(__: argparse.Namespace) -> None:
     """make everything ready; what is ready already is left alone"""
     began = time.monotonic()
     with lock("setup"):
@@ -49,7 +49,7 @@ def clean(options: argparse.Namespace) -> None:
     cleanup.clean(options.images)
 
 
-def status(_: argparse.Namespace) -> None:
+def status(__: argparse.Namespace) -> None:
     """show what is there"""
     print(facts.show())
 
@@ -59,7 +59,7 @@ def ssh(options: argparse.Namespace) -> None:
     hosts.ssh(options.name, options.command)
 
 
-def server_kind(_: argparse.Namespace) -> None:
+def server_kind(__: argparse.Namespace) -> None:
     """print real or stand-in: what the registry serves, or what setup would choose"""
     known = facts.read()
     print(known["server"]["kind"] if known else server.likely_kind())
@@ -67,7 +67,7 @@ def server_kind(_: argparse.Namespace) -> None:
 
 def publish(options: argparse.Namespace) -> None:
     """put a local image into the registry, as REPOSITORY:TAG; the next setup takes strange server tags away"""
-    repository, _, tag = options.name.partition(":")
+    repository, __, tag = options.name.partition(":")
     registry.push(options.image, registry.Tag(repository, tag or "latest"))
     say(f"{options.name}: published")
 

@@ -79,8 +79,8 @@ def parse_hosts(words: Sequence[str], first_address: str | None) -> list[HostSpe
     """Read NAME, NAME=ADDRESS, NAME@IMAGE and NAME=ADDRESS@IMAGE; one --ip counts up from host to host."""
     hosts = []
     for position, word in enumerate(words):
-        rest, _, image = word.partition("@")
-        name, _, address = rest.partition("=")
+        rest, __, image = word.partition("@")
+        name, __, address = rest.partition("=")
         if not NAME.fullmatch(name):
             raise LabError(f"'{name}' cannot be a host's name: letters, digits, '.', '_' and '-', two at least.")
         if first_address and not address:

@@ -33,7 +33,7 @@ class Derived(NamedTuple):
     @property
     def ref(self) -> str:
         """The image's full name, which changes with every input."""
-        paths = [self.folder / name for name in self.files] + [path for _, path in self.extra]
+        paths = [self.folder / name for name in self.files] + [path for __, path in self.extra]
         return derived_ref(self.name, {"BASE": self.base}, paths)
 
     def sources(self) -> list[Source]:

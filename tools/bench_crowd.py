@@ -72,11 +72,11 @@ class _Process:
         begin = time.monotonic()
         for number in range(self._count):
             self._schedule(begin + number / self._rate, 0)
-        for _ in range(OPENERS):
+        for __ in range(OPENERS):
             threading.Thread(target=self._bring_in, daemon=True).start()
         self._poll.register(self._orders, select.EPOLLIN)
         while True:
-            for number, _ in self._poll.poll(0.05):
+            for number, __ in self._poll.poll(0.05):
                 if number == self._orders.fileno():
                     if not self._obey():
                         return
@@ -133,8 +133,8 @@ class _Process:
             self._come_back(0)
             return
         now = time.monotonic()
-        self._pings += sum(opcode == PING for opcode, _ in frames)
-        self._arrivals += [now for opcode, _ in frames if opcode == BINARY]
+        self._pings += sum(opcode == PING for opcode, __ in frames)
+        self._arrivals += [now for opcode, __ in frames if opcode == BINARY]
 
     def _obey(self) -> bool:
         order = self._orders.recv()
@@ -172,17 +172,17 @@ class Crowd:
     def state(self) -> State:
         """Of all processes together."""
         total = State()
-        for _, orders in self._workers:
+        for __, orders in self._workers:
             orders.send("state")
-        for _, orders in self._workers:
+        for __, orders in self._workers:
             total = total.plus(orders.recv())
         return total
 
     def forget(self) -> None:
         """Count from now on; what happens after the return is counted by all."""
-        for _, orders in self._workers:
+        for __, orders in self._workers:
             orders.send("forget")
-        for _, orders in self._workers:
+        for __, orders in self._workers:
             orders.recv()
 
     def wait(self, seconds: float, lost: int = 0, arrivals: int = 0) -> State:

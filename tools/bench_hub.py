@@ -68,7 +68,7 @@ class HubSocket:
         self.sock.sendall("\r\n".join([*lines, "", ""]).encode())
         while b"\r\n\r\n" not in self._buffer:
             self._more()
-        answer, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        answer, __, self._buffer = self._buffer.partition(b"\r\n\r\n")
         if not answer.startswith(b"HTTP/1.1 101"):
             raise ConnectionRefusedError(answer.split(b"\r\n")[0].decode(errors="replace"))
         self.sock.sendall(_masked(1, HANDSHAKE))
@@ -102,7 +102,7 @@ class HubSocket:
         found = []
         while True:
             found += self.frames()
-            if any(opcode == CLOSE for opcode, _ in found):
+            if any(opcode == CLOSE for opcode, __ in found):
                 raise ConnectionResetError("closed")
             try:
                 self._more()
@@ -112,7 +112,7 @@ class HubSocket:
     def next_event(self) -> None:
         """Wait for one event; for a socket that blocks."""
         deadline = time.monotonic() + SECONDS
-        while not any(opcode == BINARY for opcode, _ in self.frames()):
+        while not any(opcode == BINARY for opcode, __ in self.frames()):
             if time.monotonic() > deadline:  # pings come all the time
                 raise TimeoutError("no event came")
             self._more()

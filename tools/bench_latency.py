@@ -90,7 +90,7 @@ def ways(site: Site) -> Iterator[tuple[Way, Way]]:
         made = []
         for direct in (True, False):
             account = stack.enter_context(site.vault.account())
-            acting, watching = (Session(site.vault.vault, account) for _ in range(2))
+            acting, watching = (Session(site.vault.vault, account) for __ in range(2))
             way = Way(site.target(watching, direct), acting)
             stack.callback(way.close)
             made.append(way)

@@ -40,7 +40,7 @@ def descends(pid):
     return pid == first
 print(json.dumps({
     "proxy": sum(size for process, size in found.values() if process == name),
-    "server": sum(size for pid, (_, size) in found.items() if descends(pid)),
+    "server": sum(size for pid, (__, size) in found.items() if descends(pid)),
 }))
 """
 

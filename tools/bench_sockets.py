@@ -113,7 +113,7 @@ def measure(way: str, site: Site, options: argparse.Namespace) -> dict[str, Any]
 
 def row(figures: dict[str, Any]) -> str:
     """One line of the table."""
-    return f"{figures['way']:<9}" + "".join(f"{figures[name]:{width}.{places}f}" for name, _, width, places in COLUMNS)
+    return f"{figures['way']:<9}" + "".join(f"{figures[name]:{width}.{places}f}" for name, __, width, places in COLUMNS)
 
 
 def report(options: argparse.Namespace) -> dict[str, Any]:
@@ -123,8 +123,8 @@ def report(options: argparse.Namespace) -> dict[str, Any]:
     print(
         f"held for {options.hold} s, opened at {options.rate:.0f}/s; one process may open {files_of_a_process()} files"
     )
-    print(" " * 9 + "".join(f"{name:>{width}}" for name, _, width, _ in COLUMNS))
-    print(" " * 9 + "".join(f"{unit:>{width}}" for _, unit, width, _ in COLUMNS), flush=True)
+    print(" " * 9 + "".join(f"{name:>{width}}" for name, _unit, width, _places in COLUMNS))
+    print(" " * 9 + "".join(f"{unit:>{width}}" for _name, unit, width, _places in COLUMNS), flush=True)
     results = []
     for provider, ways in itertools.groupby(options.ways, lambda way: "nginx" if way == DIRECT else way):
         site = Site(HOST, provider, fitting("haproxy", options.count))

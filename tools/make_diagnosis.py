@@ -123,7 +123,7 @@ def table(texts: Mapping[str, Any]) -> str:
     """Texts of findings as rows, in the order of their codes."""
     rows = (
         (text.code, text.severity, readable(text.symptom), readable(text.cause), readable(text.fix))
-        for _, text in sorted(texts.items(), key=lambda entry: (entry[1].code, entry[0]))
+        for __, text in sorted(texts.items(), key=lambda entry: (entry[1].code, entry[0]))
     )
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 

@@ -13,12 +13,12 @@ import os
 import subprocess
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "test"
@@ -137,7 +137,7 @@ def molecule(scenario: str) -> Outcome:
 def jobs(parts: list[str]) -> Iterator[Callable[[], Outcome]]:
     """What is to be run for the parts, in order."""
     for part in parts:
-        kind, _, scenario = part.partition(":")
+        kind, __, scenario = part.partition(":")
         if kind == "lint":
             yield from (partial(linter, name) for name in LINTERS)
         elif kind == "unit":

@@ -69,7 +69,7 @@ class Record:
 
 def shares(runs: int) -> dict[str, int]:
     """How many of the killed runs each kind gets; what is left over goes to the first."""
-    total = sum(share for _, share in SHARES)
+    total = sum(share for __, share in SHARES)
     given = {kind: runs * share // total for kind, share in SHARES}
     given[SHARES[0][0]] += runs - sum(given.values())
     return given

@@ -200,7 +200,8 @@ def clock_library() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         for command in (["apt-get", "download", "libfaketime"], ["sh", "-c", "dpkg-deb --extract libfaketime_*.deb ."]):
             subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
-        yield next(Path(folder).rglob("libfaketimeMT.so.1"))
+        (library,) = Path(folder).rglob("libfaketimeMT.so.1")
+        yield library
 
 
 FAULTS: dict[str, Callable[[Lane], str]] = {

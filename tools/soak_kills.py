@@ -44,7 +44,7 @@ def pending_changes(draw: random.Random, number: int) -> Act:
     return act
 
 
-def upgrades(draw: random.Random, _: int) -> Act:
+def upgrades(draw: random.Random, __: int) -> Act:
     """upgrade.yml to the next release; a new host after the last one."""
 
     def act(lane: Lane) -> str:

@@ -191,7 +191,7 @@ class Lane:
 
 def failure(output: str) -> str:
     """The part of a run's output that says what went wrong."""
-    _, mark, rest = output.partition("[ERROR]")
+    __, mark, rest = output.partition("[ERROR]")
     return (mark + rest or output)[:3000]
 
 

@@ -269,7 +269,7 @@ class Api:
         return self._grant(user, device["uuid"], token, form.get("clientid", "web"), str(device["atype"]))
 
     def _session(self, request: web.Request) -> Session:
-        _, bearer, token = request.headers.get("Authorization", "").rpartition("Bearer ")
+        __, bearer, token = request.headers.get("Authorization", "").rpartition("Bearer ")
         claims = self._server.tokens.check_login(token) if bearer else None
         user = self._store.user(claims["sub"]) if claims else None
         if claims is None or user is None or claims["sstamp"] != user["security_stamp"]:

@@ -121,7 +121,7 @@ class HubPort:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         request, *lines = head.rstrip("\r\n").split("\r\n")
         method, target, protocol = request.split(" ")
-        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        headers = {name.strip().lower(): value.strip() for name, __, value in (line.partition(":") for line in lines)}
         if method != "GET" or protocol != "HTTP/1.1" or not upgrade_offered(headers):
             return
         user = self._check(_token(target, headers))

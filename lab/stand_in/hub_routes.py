@@ -103,7 +103,7 @@ class HubRoutes:
         self._server.log.info(TARGET, f"Accepting Rocket WS connection from {client}")
         token = request.query.get("access_token")
         if token is None and self._server.era.has("hub_token_in_header"):
-            _, bearer, after = request.headers.get("Authorization", "").rpartition("Bearer ")
+            __, bearer, after = request.headers.get("Authorization", "").rpartition("Bearer ")
             token = after if bearer else None
         if token is None:
             raise AppError("Invalid claim", 401)

@@ -215,7 +215,7 @@ class Store:
         now = now_text()
         columns = {name: _column(value) for name, value in values.items()}
         names = ", ".join(columns)
-        marks = ", ".join("?" for _ in columns)
+        marks = ", ".join("?" for __ in columns)
         updates = ", ".join(f"{name} = excluded.{name}" for name in (*columns, "updated_at"))
         self._db.execute(
             f"INSERT INTO ciphers (uuid, user_uuid, created_at, updated_at, {names}) VALUES (?, ?, ?, ?, {marks})"

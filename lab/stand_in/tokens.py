@@ -70,7 +70,7 @@ class Tokens:
 
     def check(self, purpose: str, token: str) -> dict[str, Any] | None:
         """The claims of a good token, or nothing."""
-        message, _, signature = token.rpartition(".")
+        message, __, signature = token.rpartition(".")
         if (
             message.count(".") != 1
             or not message.isascii()

@@ -29,11 +29,11 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: t.Optional[t.Dict[str, t.Any]] = None) -> t.Dict[str, t.Any]:
         """Run the action. A failure under no_log could not say why, so what is in the way is part of the result."""
         result: t.Dict[str, t.Any] = super().run(tmp, task_vars)
-        _, arguments = self.validate_argument_spec(ARGUMENTS)
+        __, arguments = self.validate_argument_spec(ARGUMENTS)
         # Connections show each answer with -vvv, so it comes under a key of its own.
         key = secrets.token_hex(32)
         answer = self._execute_module(
-            module_name="vaultwire.stack.admin_token",
+            module_name="vaultwire.stack.host_secrets",
             module_args={"key": key, "secrets_dir": arguments["secrets_dir"], "data_dir": arguments["data_dir"]},
             task_vars=task_vars or {},
         )

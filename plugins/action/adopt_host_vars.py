@@ -37,7 +37,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: t.Optional[t.Dict[str, t.Any]] = None) -> t.Dict[str, t.Any]:
         """Run the action."""
         result: t.Dict[str, t.Any] = super().run(tmp, task_vars)
-        _, arguments = self.validate_argument_spec(ARGUMENTS)
+        __, arguments = self.validate_argument_spec(ARGUMENTS)
         task_vars = task_vars or {}
         try:
             adoption = _adopt.adopt(arguments["info"], arguments["container"])
@@ -55,7 +55,7 @@ class ActionModule(ActionBase):
         """Read the secrets on the host. Connections show each answer with -vvv, so it comes under a key of its own."""
         key = secrets.token_hex(32)
         answer = self._execute_module(
-            module_name="vaultwire.stack.adopt_host_vars",
+            module_name="vaultwire.stack.host_secrets",
             module_args={"container": container, "key": key},
             task_vars=task_vars,
         )
@@ -101,7 +101,7 @@ class ActionModule(ActionBase):
             "report": _adopt.report(adoption),
             "diff": [
                 {"after_header": path, "before": "", "after": text if path == main else _names(adoption)}
-                for path, _, _ in changes
+                for path, _content, _mode in changes
             ],
         }
 

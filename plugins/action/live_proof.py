@@ -18,7 +18,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.vaultwire.stack.plugins.filter import proxy, vault  # noqa: F401  the settings' templates use them
+# The settings' templates use these filters.
+from ansible_collections.vaultwire.stack.plugins.filter import proxy, vault  # noqa: F401  pylint: disable=unused-import
 from ansible_collections.vaultwire.stack.plugins.module_utils import _files
 from ansible_collections.vaultwire.stack.plugins.module_utils._http import AddressError
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import LayoutError

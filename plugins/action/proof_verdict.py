@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: t.Optional[Data] = None) -> Data:
         """Run the action."""
         result: Data = super().run(tmp, task_vars)
-        _, arguments = self.validate_argument_spec(ARGUMENTS)
+        __, arguments = self.validate_argument_spec(ARGUMENTS)
         task_vars = task_vars or {}
         proved, written = task_vars[arguments["proved_in"]], task_vars.get(arguments["written_in"]) or {}
         verdict = proved["verdict"]

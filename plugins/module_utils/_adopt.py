@@ -144,8 +144,8 @@ def _adopt_release(vault: Vault, adoption: Adoption) -> None:
 
 def split_image(image: str) -> t.Tuple[str, str, str]:
     """``vaultwarden/server:1.28.1@sha256:...`` -> repository with its registry, tag, digest."""
-    name, _, digest = image.partition("@")
-    left, _, last = name.rpartition(":")
+    name, __, digest = image.partition("@")
+    left, __, last = name.rpartition(":")
     repository, tag = (name, "") if not left or "/" in last else (left, last)
     first = repository.partition("/")[0]
     if "/" not in repository:
@@ -312,7 +312,7 @@ def _adopt_second_port(vault: Vault, adoption: Adoption) -> None:
 
 
 def _adopt_identity(vault: Vault, adoption: Adoption) -> None:
-    user, _, group = vault["user"].partition(":")
+    user, __, group = vault["user"].partition(":")
     data = vault["data"]
     if user.isdecimal() and int(user) > 0:
         adoption.variables["vaultwarden_uid"] = int(user)

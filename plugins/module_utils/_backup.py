@@ -262,7 +262,7 @@ def referenced(path: str) -> t.Set[str]:
 def server_facts(run: Run, settings: Settings) -> t.Tuple[str, t.List[str]]:
     """The server's release, or empty, and the names of its environment."""
     version, names = "", []
-    code, out, _ = run(["docker", "container", "inspect", settings.container])
+    code, out, __ = run(["docker", "container", "inspect", settings.container])
     if code == 0:
         config = json.loads(out)[0]["Config"]
         names = [entry.partition("=")[0] for entry in config.get("Env") or []]
@@ -643,4 +643,4 @@ def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

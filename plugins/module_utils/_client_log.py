@@ -39,7 +39,7 @@ def proxy_as_client(run: Run, vault: Data, containers: t.Iterable[Data]) -> t.Di
     peers = _peers(vault, containers)
     if not peers or vault["State"]["Status"] != "running":
         return {}
-    code, out, _ = run(["docker", "container", "logs", "--tail", str(LINES), vault["Id"]])
+    code, out, __ = run(["docker", "container", "logs", "--tail", str(LINES), vault["Id"]])
     seen = clients(out)[-NEWEST:] if code == 0 else []
     if not seen or len(set(seen)) > 1 or seen[0] not in peers:
         return {}

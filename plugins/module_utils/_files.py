@@ -121,7 +121,7 @@ def apply_checked(changes: t.Sequence[t.Tuple[Wanted, Found]], check: t.Callable
     """
     done: t.List[t.Tuple[Wanted, Found]] = []
     try:
-        for wanted, _ in changes:
+        for wanted, __ in changes:
             _prepare(wanted)
         for wanted, found in changes:
             done.append((wanted, found))
@@ -130,7 +130,7 @@ def apply_checked(changes: t.Sequence[t.Tuple[Wanted, Found]], check: t.Callable
         if objection is not None:
             raise CheckFailed(objection)
     except BaseException:
-        for wanted, _ in changes:
+        for wanted, __ in changes:
             _forget(wanted)
         for wanted, found in reversed(done):
             write_file(Wanted(wanted.path, *found))

@@ -23,7 +23,7 @@ def file_system(path: str, table: t.Optional[str] = None) -> str:
     best, kind = -1, ""
     with open(table or MOUNTS, encoding="utf-8", errors="replace") as stream:
         for line in stream:
-            left, _, right = line.partition(" - ")
+            left, __, right = line.partition(" - ")
             place = left.split(" ")[4].replace("\\040", " ")
             if (place == "/" or below(os.path.realpath(path), place)) and len(place) >= best:
                 best, kind = len(place), right.split(" ")[0]

@@ -147,8 +147,8 @@ class Removal(t.NamedTuple):
 
 def sites_of(provider: str, read: Read) -> t.List[str]:
     """Names of the sites that a proxy has, sorted."""
-    before, _, after = FOOTPRINTS[provider].site.partition("{site}")
-    return [path[len(before) : -len(after)] for path, _ in read(f"{before}*{after}")]
+    before, __, after = FOOTPRINTS[provider].site.partition("{site}")
+    return [path[len(before) : -len(after)] for path, __ in read(f"{before}*{after}")]
 
 
 def removal(provider: str, site: str, read: Read) -> Removal:
@@ -166,12 +166,12 @@ def removal(provider: str, site: str, read: Read) -> Removal:
         return Removal(files, True)
     if provider == "haproxy":
         files.update(_haproxy_maps(site, read))
-    stays = [text for path in shared if path not in files for _, text in read(path)]
+    stays = [text for path in shared if path not in files for __, text in read(path)]
     return Removal({path: text for path, text in files.items() if not any(path in other for other in stays)}, False)
 
 
 def _paths(read: Read, patterns: t.Iterable[str], site: str) -> t.List[str]:
-    return [path for pattern in patterns for path, _ in read(pattern.format(site=site))]
+    return [path for pattern in patterns for path, __ in read(pattern.format(site=site))]
 
 
 def _caddyfile(read: Read) -> t.Dict[str, t.Optional[str]]:
@@ -187,7 +187,7 @@ def _caddyfile(read: Read) -> t.Dict[str, t.Optional[str]]:
 
 def _haproxy_service(read: Read) -> t.Dict[str, t.Optional[str]]:
     """Our addition to the service, unless somebody else's file is read only thanks to it."""
-    foreign = [path for path, _ in read("/etc/haproxy/conf.d/*.cfg") if "/vaultwire-" not in path]
+    foreign = [path for path, __ in read("/etc/haproxy/conf.d/*.cfg") if "/vaultwire-" not in path]
     return {} if foreign else dict.fromkeys(_paths(read, ["/etc/systemd/system/haproxy.service.d/vaultwire.conf"], ""))
 
 

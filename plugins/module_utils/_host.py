@@ -56,7 +56,7 @@ def listeners(proc: str = "/proc") -> t.List[Listener]:
             continue
         for fields in (row.split() for row in rows):
             if fields[3] == _LISTEN:
-                address, _, port = fields[1].partition(":")
+                address, __, port = fields[1].partition(":")
                 found[fields[9]] = (_address(address), int(port, 16))
     holders = _socket_holders(set(found), proc)
     return sorted(Listener(address, port, holders.get(inode, "")) for inode, (address, port) in found.items())
@@ -95,8 +95,8 @@ def engine_info(run: Run) -> t.Dict[str, t.Any]:
     """``{installed, running, version, oldest_api}`` of the container engine."""
     if shutil.which("docker") is None or shutil.which("dockerd", path=_wide_path()) is None:
         return {"installed": shutil.which("docker") is not None, "running": False, "version": "", "oldest_api": ""}
-    code, out, _ = run(["docker", "version", "--format", "{{.Server.Version}} {{.Server.MinAPIVersion}}"])
-    version, _, oldest_api = out.strip().partition(" ") if code == 0 else ("", "", "")
+    code, out, __ = run(["docker", "version", "--format", "{{.Server.Version}} {{.Server.MinAPIVersion}}"])
+    version, __, oldest_api = out.strip().partition(" ") if code == 0 else ("", "", "")
     return {"installed": True, "running": code == 0, "version": version, "oldest_api": oldest_api}
 
 
@@ -147,7 +147,7 @@ def _is_busy(folder: str) -> bool:
 
 def container_info(run: Run, name: str) -> t.Dict[str, t.Any]:
     """What a container is, without the values of its environment; ``{exists: false}`` where there is none."""
-    code, out, _ = run(["docker", "container", "inspect", name])
+    code, out, __ = run(["docker", "container", "inspect", name])
     if code != 0:
         return {"exists": False}
     return describe_container(json.loads(out)[0])
@@ -207,7 +207,7 @@ def proxies_info(run: Run, sockets: t.Iterable[Listener]) -> t.Dict[str, t.Dict[
         path = shutil.which(command[0], path=_wide_path())
         if path is None:
             continue
-        _, out, err = run([path, *command[1:]])
+        __, out, err = run([path, *command[1:]])
         version = re.search(r"\d+(\.\d+)+", out + err)
         found[name] = {"version": version.group() if version else "", "running": command[0] in holders}
     return found

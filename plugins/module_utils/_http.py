@@ -129,10 +129,10 @@ def _connect_to(connect_to: t.Optional[str], host: str, port: int) -> t.Tuple[st
         return host, port
     name, number = connect_to, ""
     if connect_to.startswith("["):
-        name, _, number = connect_to[1:].partition("]")
+        name, __, number = connect_to[1:].partition("]")
         number = number.lstrip(":")
     elif connect_to.count(":") == 1:
-        name, _, number = connect_to.partition(":")
+        name, __, number = connect_to.partition(":")
     if not name or not (number.isdecimal() or not number) or not 0 < int(number or port) < 65536:
         raise AddressError(
             f"connect_to is {connect_to!r}. Write an address or host name, with or without a port, for example "
@@ -182,7 +182,7 @@ def open_socket(target: Target, context: t.Optional[ssl.SSLContext], deadline: D
 def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     last: OSError = OSError("the name has no address")
-    for position, (family, kind, protocol, _, address) in enumerate(addresses):
+    for position, (family, kind, protocol, __, address) in enumerate(addresses):
         sock = socket.socket(family, kind, protocol)
         try:
             # A dead first address must leave time for the next one.

@@ -400,7 +400,7 @@ class Interruptions:
             self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *__: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

@@ -78,7 +78,7 @@ def _check_routes(settings: Settings) -> t.Iterator[str]:
         yield "reverse_proxy_routes must end with a rule for everything: match prefix, and the path of the vault."
     for route in settings["routes"]:
         upstream = str(route.get("upstream", ""))
-        host, _, port = upstream.rpartition(":")
+        host, __, port = upstream.rpartition(":")
         try:
             ipaddress.ip_address(host.strip("[]"))
             check_port(port, "the port of an upstream")

@@ -233,7 +233,7 @@ def _is_address(host: str) -> bool:
 
 def split_address(upstream: str) -> t.Tuple[str, int]:
     """``'[2001:db8::1]:8080'`` -> the address without brackets, and the port."""
-    host, _, port = upstream.rpartition(":")
+    host, __, port = upstream.rpartition(":")
     return host.strip("[]"), int(port)
 
 

@@ -130,7 +130,7 @@ def nginx_sites(read: Read, version: str = "", main: str = NGINX_MAIN) -> t.List
     http11 = _products.holds("nginx_upstream_http11", version)
     default = None if http11 is None else "1.1" if http11 else "1.0"
     sites: t.List[Site] = []
-    for _, text in read(main):
+    for __, text in read(main):
         for http in (entry for entry in _nginx_parse(text, main, read) if entry.name == "http"):
             sites.extend(_nginx_server(http, server, default) for server in http.find("server"))
     return _mark_shared(sites)
@@ -425,7 +425,7 @@ def _caddy_upstream(line: _Line) -> Target:
     words += [word for entry in line.block or [] if entry.words[0] == "to" for word in entry.words[1:]]
     if len(words) != 1 or not re.fullmatch(r"(https?://)?[^/{}$]+", words[0]):
         return Target(UNKNOWN)
-    scheme, _, host = words[0].rpartition("://")
+    scheme, __, host = words[0].rpartition("://")
     changed = any(entry.words[:2] in (["header_up", "Connection"], ["header_up", "-Connection"],
                                       ["header_up", "Upgrade"], ["header_up", "-Upgrade"])
                   for entry in line.block or [])  # fmt: skip

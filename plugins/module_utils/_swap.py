@@ -165,7 +165,7 @@ class Engine:
 
     def inspect(self, container: str) -> t.Optional[t.Dict[str, t.Any]]:
         """What the engine knows of a container, or None."""
-        code, out, _ = self._run(["docker", "container", "inspect", container])
+        code, out, __ = self._run(["docker", "container", "inspect", container])
         return t.cast("t.Dict[str, t.Any]", json.loads(out)[0]) if code == 0 else None
 
     def identifier(self, container: str) -> str:
@@ -175,7 +175,7 @@ class Engine:
 
     def log(self, container: str) -> str:
         """The end of a container's log."""
-        _, out, err = self._run(["docker", "logs", "--tail", str(LOG_LINES), container])
+        __, out, err = self._run(["docker", "logs", "--tail", str(LOG_LINES), container])
         return "\n".join(line for line in (out + err).splitlines() if line.strip())
 
 

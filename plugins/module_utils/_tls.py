@@ -55,7 +55,7 @@ def openssl(run: Run, *arguments: str) -> str:
 
 
 def _fits(run: Run, certificate: str, *check: str) -> bool:
-    code, out, _ = run(["openssl", "x509", "-noout", "-in", certificate, *check])
+    code, out, __ = run(["openssl", "x509", "-noout", "-in", certificate, *check])
     return code == 0 and "does NOT match" not in out
 
 
@@ -116,7 +116,7 @@ def judge_given(run: Run, certificate: str, key: str, host: str) -> None:
 def _public_part(run: Run, key: str) -> str:
     """The public key that belongs to a private one; empty where the file holds none."""
     # An empty passphrase fails at once on an encrypted key instead of asking for one.
-    code, out, _ = run(["openssl", "pkey", "-in", key, "-pubout", "-passin", "pass:"])
+    code, out, __ = run(["openssl", "pkey", "-in", key, "-pubout", "-passin", "pass:"])
     return out.strip() if code == 0 else ""
 
 

@@ -29,7 +29,7 @@ def run(
     pending = os.path.exists(marker)
     result = {
         "changed": bool(changes) or pending,
-        "written": [wanted.path for wanted, _ in changes],
+        "written": [wanted.path for wanted, __ in changes],
         "pending": pending,
         "diff": _show(changes, hidden),
     }

@@ -62,7 +62,7 @@ def gather(run: Run, proxies: t.Mapping[str, Data], root: str = "") -> t.Dict[st
     ``proxies`` is what proxies_info says: name -> ``{version}``.
     """
     inspected = _inspect(run)
-    containers = [data for data, _ in inspected]
+    containers = [data for data, __ in inspected]
     vaults = [
         {**_describe(data, image), "proxy_as_client": _client_log.proxy_as_client(run, data, containers)}
         for data, image in inspected
@@ -127,16 +127,16 @@ def _masked(data: bytes, key: str) -> bytes:
 
 def _inspect(run: Run) -> t.List[t.Tuple[Data, Data]]:
     """All containers, each with its image, in the order of their names."""
-    code, out, _ = run(["docker", "container", "ls", "--all", "--quiet", "--no-trunc"])
+    code, out, __ = run(["docker", "container", "ls", "--all", "--quiet", "--no-trunc"])
     if code != 0 or not out.split():
         return []
     # A container that goes away meanwhile makes the command fail, and the others are printed all the same.
-    _, out, _ = run(["docker", "container", "inspect", *out.split()])
+    out = run(["docker", "container", "inspect", *out.split()])[1]
     containers = json.loads(out or "[]")
     images: t.Dict[str, Data] = {}
     wanted = sorted({data["Image"] for data in containers})
     if wanted:
-        _, out, _ = run(["docker", "image", "inspect", *wanted])
+        out = run(["docker", "image", "inspect", *wanted])[1]
         images = {data["Id"]: data for data in json.loads(out or "[]")}
     pairs = [(data, images.get(data["Image"], {})) for data in containers]
     return sorted(pairs, key=lambda pair: str(pair[0]["Name"]))
@@ -165,7 +165,7 @@ def own_environment(data: Data, image: Data) -> t.Dict[str, str]:
 
     def variables(config: t.Optional[Data]) -> t.Dict[str, str]:
         pairs = (entry.partition("=") for entry in (config or {}).get("Env") or [])
-        return {name: value for name, _, value in pairs}
+        return {name: value for name, __, value in pairs}
 
     brought = variables(image.get("Config"))
     return {name: value for name, value in variables(data["Config"]).items() if brought.get(name) != value}
@@ -484,7 +484,7 @@ def _route(site: _sites.Site, path: str, vault: Data, addresses: t.Set[str]) -> 
 
 def port_of(vault: Data, upstream: str, addresses: t.Set[str]) -> str:
     """``http`` or ``websocket`` where an upstream is that port of the vault; else empty."""
-    host, _, port = upstream.rpartition(":")
+    host, __, port = upstream.rpartition(":")
     host = host.strip("[]")
     kinds = {vault["http_port"]: "http", vault["websocket_port"]: "websocket"}
     if host in (vault["name"], *vault["addresses"]) and port.isdecimal():

@@ -1,7 +1,8 @@
 #!/usr/bin/python
 # Copyright: vaultwire contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""In which form an admin token goes to a server. This part runs on the host; the action of the same name decides."""
+"""Documentation of admin_token; the work is in the action plugin of the same name."""
 
 from __future__ import annotations
 
@@ -75,38 +76,3 @@ problem:
   type: str
   sample: ""
 """
-
-import os
-import typing as t
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.vaultwire.stack.plugins.module_utils import _settings, _vaults
-
-
-def there(secrets_dir: str, data_dir: str) -> t.Dict[str, str]:
-    """The admin token of the server's file, and the one that the admin page saved; empty where there is none."""
-    try:
-        with open(os.path.join(data_dir, "config.json"), "rb") as stream:
-            saved = _settings.parse_saved(stream.read()).get("ADMIN_TOKEN", "")
-    except (OSError, ValueError):  # the module saved_settings tells of it
-        saved = ""
-    return {"file": _vaults.text_of(os.path.join(secrets_dir, "admin_token")), "saved": _settings.as_text(saved)}
-
-
-def main() -> None:
-    """Read both for the action, which keeps them to itself."""
-    module = AnsibleModule(
-        argument_spec={
-            "secrets_dir": {"type": "path", "required": True},
-            "data_dir": {"type": "path", "required": True},
-            "key": {"type": "str", "required": True, "no_log": True},
-        },
-        supports_check_mode=True,
-    )
-    found = there(module.params["secrets_dir"], module.params["data_dir"])
-    module.exit_json(changed=False, sealed=_vaults.seal(found, module.params["key"]))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,8 @@
 #!/usr/bin/python
 # Copyright: vaultwire contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write what a host runs into the inventory. This part runs on the host; the action of the same name does the rest."""
+"""Documentation of adopt_host_vars; the work is in the action plugin of the same name."""
 
 from __future__ import annotations
 
@@ -81,24 +82,3 @@ report:
   type: list
   elements: str
 """
-
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.vaultwire.stack.plugins.module_utils import _vaults
-
-
-def main() -> None:
-    """Read the secrets of a container for the action, which keeps them to itself."""
-    module = AnsibleModule(
-        argument_spec={
-            "container": {"type": "str", "required": True},
-            "key": {"type": "str", "required": True, "no_log": True},
-        },
-        supports_check_mode=True,
-    )
-    values = _vaults.secret_values(module.run_command, module.params["container"])
-    module.exit_json(changed=False, sealed=_vaults.seal(values, module.params["key"]))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,6 @@
 #!/usr/bin/python
 # Copyright: vaultwire contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Write a set of configuration files, prove it with the program's own checker, or put everything back."""
 
@@ -99,7 +100,8 @@ options:
 attributes:
   check_mode:
     support: partial
-    description: Says what would change, but cannot ask the checker about files that are not written.
+    description: Says what would change.
+    details: The checker is not asked, since it could not judge files that are not written.
   diff_mode:
     support: full
     description: Shows each file.
@@ -197,7 +199,7 @@ def planned(params: t.Mapping[str, t.Any]) -> t.List[t.Tuple[_files.Wanted, _fil
     for limit in (_files.Limit(**entry) for entry in params["limits"]):
         found = _files.read_file(limit.path)
         if found.content is not None:
-            _, text = edited.get(limit.path, (found, found.content.decode()))
+            __, text = edited.get(limit.path, (found, found.content.decode()))
             edited[limit.path] = (found, _files.raise_limit(text, limit))
     for path, (found, text) in edited.items():
         pairs.append((_files.Wanted(path, text.encode(), found.mode, found.uid, found.gid), found))
@@ -210,9 +212,9 @@ def main() -> None:
     changes = planned(module.params)
     hidden = {entry["path"] for entry in module.params["files"] if entry["sources"]}
     if module.params["undo"]:
-        hidden = {wanted.path for wanted, _ in changes}
+        hidden = {wanted.path for wanted, __ in changes}
         if not module.check_mode:
-            for path in (wanted.path for wanted, _ in changes if wanted.content is not None):
+            for path in (wanted.path for wanted, __ in changes if wanted.content is not None):
                 os.makedirs(os.path.dirname(path), exist_ok=True)
     result = _transaction.run(module, changes, hidden, module.params["check"])
     if not module.check_mode:

@@ -1,5 +1,6 @@
 #!/usr/bin/python
 # Copyright: vaultwire contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Wait until the server in a container answers, or say why it does not."""
 
@@ -102,7 +103,7 @@ class State(t.NamedTuple):
 
 def read_state(module: AnsibleModule) -> t.Optional[State]:
     """The container's state, or None where there is no such container."""
-    code, out, _ = module.run_command(["docker", "container", "inspect", module.params["container"]])
+    code, out, __ = module.run_command(["docker", "container", "inspect", module.params["container"]])
     if code != 0:
         return None
     data = json.loads(out)[0]
@@ -133,7 +134,7 @@ def explain(module: AnsibleModule, state: t.Optional[State], seen: str) -> str:
     name, lines = module.params["container"], module.params["log_lines"]
     if state is None:
         return f"There is no container {name}. It was removed while the play waited for it."
-    _, out, err = module.run_command(["docker", "logs", "--tail", str(lines), name])
+    __, out, err = module.run_command(["docker", "logs", "--tail", str(lines), name])
     log = "\n".join(line for line in (out + err).splitlines() if line.strip())
     # While the engine waits to start it again, the exit code is that of the last run.
     reason = EXIT_CODES.get(state.exit_code, "") if state.status != "running" else ""

@@ -1,5 +1,6 @@
 #!/usr/bin/python
 # Copyright: vaultwire contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Swap one server container for another on the same data, or undo that."""
 
@@ -98,7 +99,8 @@ options:
 attributes:
   check_mode:
     support: partial
-    description: Only C(check) does anything in check mode, since it reads only.
+    description: Says whether the swap could begin.
+    details: Only C(check) does anything in check mode, since it reads only.
   diff_mode:
     support: none
     description: A swap is no difference of a text.

@@ -1,5 +1,6 @@
 #!/usr/bin/python
 # Copyright: vaultwire contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Read the server's release from an image."""
 
@@ -26,7 +27,8 @@ options:
 attributes:
   check_mode:
     support: partial
-    description: Never pulls in check mode.
+    description: Reads the release of an image that is on the host.
+    details: Never pulls in check mode.
   diff_mode:
     support: none
     description: Shows no differences.
@@ -62,18 +64,18 @@ RELEASE = re.compile(r"\d+\.\d+\.\d+")
 
 def image_id(module: AnsibleModule) -> str:
     """The identifier of the image on the host, or empty."""
-    code, out, _ = module.run_command(["docker", "image", "inspect", "-f", "{{.Id}}", module.params["image"]])
+    code, out, __ = module.run_command(["docker", "image", "inspect", "-f", "{{.Id}}", module.params["image"]])
     return out.strip() if code == 0 else ""
 
 
 def read_release(module: AnsibleModule) -> str:
     """The release of an image that is on the host. Fails the module when there is none to be read."""
     image = module.params["image"]
-    _, label, _ = module.run_command(["docker", "image", "inspect", "-f", LABEL, image])
+    __, label, __ = module.run_command(["docker", "image", "inspect", "-f", LABEL, image])
     if RELEASE.fullmatch(label.strip()):
         return label.strip()
     command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "/vaultwarden", image, "--version"]
-    _, out, err = module.run_command(command)
+    __, out, err = module.run_command(command)
     found = RELEASE.search(out)
     if not found:
         module.fail_json(

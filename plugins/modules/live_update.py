@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module live_update: does a change in one session of a vault show up in another by itself?"""
 
@@ -29,8 +30,9 @@ extends_documentation_fragment:
   - vaultwire.stack.vault_url
 attributes:
   check_mode:
-    description: The check writes to the vault, so it is skipped in check mode, with a message.
-    support: none
+    description: Judges the options.
+    details: The check writes to the vault, so it is skipped in check mode, with a message.
+    support: partial
   diff_mode:
     description: Returns what would change as a diff. The vault is the same afterwards.
     support: none
@@ -158,11 +160,11 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._session import Li
 
 MISSING: t.Dict[str, str] = {}
 try:
-    import websocket  # noqa: F401  (the package websocket-client, used by _live)
+    import websocket  # noqa: F401  (the package websocket-client, used by _live) pylint: disable=unused-import
 except ImportError:
     MISSING["websocket-client"] = traceback.format_exc()
 try:
-    import msgpack  # noqa: F401  (used by _live)
+    import msgpack  # noqa: F401  (used by _live) pylint: disable=unused-import
 except ImportError:
     MISSING["msgpack"] = traceback.format_exc()
 

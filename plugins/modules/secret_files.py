@@ -1,5 +1,6 @@
 #!/usr/bin/python
 # Copyright: vaultwire contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Keep a directory of secrets, one file each, byte for byte."""
 
@@ -142,8 +143,8 @@ def main() -> None:
     changes = planned(params)
     owner = (params["uid"], params["gid"])
     remake = [path for path in (params["directory"], *params["directories"]) if _directory_differs(path, *owner)]
-    written = [os.path.basename(wanted.path) for wanted, _ in changes if wanted.content is not None]
-    removed = [os.path.basename(wanted.path) for wanted, _ in changes if wanted.content is None]
+    written = [os.path.basename(wanted.path) for wanted, __ in changes if wanted.content is not None]
+    removed = [os.path.basename(wanted.path) for wanted, __ in changes if wanted.content is None]
     marker = params["marker"]
     pending = bool(marker) and os.path.exists(marker)
     if not module.check_mode:

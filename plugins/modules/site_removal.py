@@ -1,5 +1,6 @@
 #!/usr/bin/python
 # Copyright: vaultwire contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Remove one site of this collection from a proxy, as one transaction with a check."""
 
@@ -43,7 +44,8 @@ options:
 attributes:
   check_mode:
     support: partial
-    description: Says what would change, but cannot ask the checker about files that are still there.
+    description: Says what would change.
+    details: The checker is not asked, since the files are still in place.
   diff_mode:
     support: full
     description: Shows each file but certificates and keys.

@@ -81,7 +81,7 @@ def differences(expected: Any, actual: Any, names: Names, where: str = "body") -
             yield f"{where}: {len(actual)} entries instead of {len(expected)}"
         for index, (wanted, found) in enumerate(zip(expected, actual, strict=False)):
             yield from differences(wanted, found, names, f"{where}[{index}]")
-    elif expected == MILLISECONDS and type(actual) is int:
+    elif expected == MILLISECONDS and isinstance(actual, int) and not isinstance(actual, bool):
         if not 10**12 < actual < 10**13:
             yield f"{where}: {actual} is no time in milliseconds"
     elif isinstance(expected, str) and isinstance(actual, str):

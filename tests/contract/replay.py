@@ -216,7 +216,7 @@ class Section:
         soon = min(2.0, self._process.kind.ping_seconds / 2)
         first = next((frame for frame in found if frame[0] == "ping"), None) or opened.wait_for("ping", soon)
         if first != PING or (first in found and found.index(first) > 1):
-            yield f"the first ping: {first}, in {[kind for kind, _ in found]}"
+            yield f"the first ping: {first}, in {[kind for kind, __ in found]}"
 
     def _compare_frames(self, found: list[Frame], expected: list[Any]) -> Iterator[str]:
         said = [frame for frame in found if frame[0] != "ping"]
@@ -247,7 +247,7 @@ class Section:
         """Sockets from one address, held open together."""
         opened: list[WebSocket] = []
         statuses: list[int | str] = []
-        for _ in range(step["many"]["try"]):
+        for __ in range(step["many"]["try"]):
             opened.append(WebSocket(self._process.http_port, step["many"]))
             statuses.append(opened[-1].answer().status)
             if statuses[-1] != 101:
@@ -260,7 +260,7 @@ class Section:
             one.close()
 
     def _repeat(self, step: Step) -> Iterator[str]:
-        statuses = [ask(self._process.http_port, self.filled(step["repeat"])).status for _ in step["statuses"]]
+        statuses = [ask(self._process.http_port, self.filled(step["repeat"])).status for __ in step["statuses"]]
         if statuses != step["statuses"]:
             yield f"statuses: {statuses} instead of {step['statuses']}"
 

@@ -42,7 +42,7 @@ def real(version: str, folder: Path) -> Kind:
 
 def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on at the moment."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    held = [socket.create_server(("127.0.0.1", 0)) for __ in range(count)]
     ports = [int(one.getsockname()[1]) for one in held]
     for one in held:
         one.close()

@@ -95,7 +95,7 @@ class WebSocket:
         while end not in self._buffer:
             if not self._receive():
                 return None
-        found, _, self._buffer = self._buffer.partition(end)
+        found, __, self._buffer = self._buffer.partition(end)
         return found
 
     def _exactly(self, size: int) -> bytes | None:
@@ -111,7 +111,7 @@ class WebSocket:
         if head is None:
             return Answer("closed", {})
         first, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        headers = {name.strip().lower(): value.strip() for name, __, value in (line.partition(":") for line in lines)}
         status = int(first.split(" ")[1])
         proof = base64.b64encode(hashlib.sha1((self._key + ACCEPT_SUFFIX).encode()).digest()).decode()
         if headers.get("sec-websocket-accept") == proof:

@@ -73,7 +73,7 @@ class StandIn:
         self._process.kill()
         raise AssertionError(f"the stand-in did not start: {(self._folder / 'log').read_text()}")
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *__: object) -> None:
         self._process.terminate()
         self._process.wait(10)
         self._log.close()
@@ -128,13 +128,13 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *__: object) -> None:
         self._listener.close()
 
     def _accept(self) -> None:
         while True:
             try:
-                client, _ = self._listener.accept()
+                client, __ = self._listener.accept()
             except OSError:
                 return
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()

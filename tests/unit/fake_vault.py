@@ -175,13 +175,13 @@ class FakeVault:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *__: object) -> None:
         self._listener.close()
 
     def _accept(self) -> None:
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection, __ = self._listener.accept()
             except OSError:
                 return
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
@@ -204,8 +204,8 @@ class FakeVault:
                 return None
             head += data
         first, *lines = head.decode("latin-1").split("\r\n\r\n")[0].split("\r\n")
-        path, _, query = first.split(" ")[1].partition("?")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        path, __, query = first.split(" ")[1].partition("?")
+        headers = {name.lower(): value.strip() for name, __, value in (line.partition(":") for line in lines)}
         return Request(path, query, headers)
 
 

@@ -16,7 +16,7 @@ from fake_module import run_module
 
 from ansible_collections.vaultwire.stack.plugins.action import admin_token as action
 from ansible_collections.vaultwire.stack.plugins.module_utils import _vaults
-from ansible_collections.vaultwire.stack.plugins.modules import admin_token
+from ansible_collections.vaultwire.stack.plugins.modules import host_secrets
 from ansible_collections.vaultwire.stack.plugins.plugin_utils import _admin_token
 
 TOKEN = "Nl9xQ-$not-to-be-shown"
@@ -119,7 +119,7 @@ def test_the_host_answers_under_the_key(tmp_path: Path) -> None:
     """With both texts as the server reads them, and nothing to be read by others."""
     (tmp_path / "admin_token").write_text(f"{HASH}\n", encoding="utf-8")
     (tmp_path / "config.json").write_text(json.dumps({"admin_token": TOKEN}), encoding="utf-8")
-    answer = run_module(admin_token.main, secrets_dir=str(tmp_path), data_dir=str(tmp_path), key="once")
+    answer = run_module(host_secrets.main, secrets_dir=str(tmp_path), data_dir=str(tmp_path), key="once")
     assert TOKEN not in answer["printed"] and HASH not in answer["printed"] and "once" not in answer["printed"]
     assert _vaults.unseal(answer["sealed"], "once") == {"file": HASH, "saved": TOKEN}
 
@@ -129,7 +129,7 @@ def test_what_is_not_there_is_empty(tmp_path: Path, content: str | None) -> None
     """On a fresh host, and with a file that another module refuses."""
     if content is not None:
         (tmp_path / "config.json").write_text(content, encoding="utf-8")
-    answer = run_module(admin_token.main, secrets_dir=str(tmp_path), data_dir=str(tmp_path), key="once")
+    answer = run_module(host_secrets.main, secrets_dir=str(tmp_path), data_dir=str(tmp_path), key="once")
     assert _vaults.unseal(answer["sealed"], "once") == {"file": "", "saved": ""}
 
 
@@ -147,16 +147,16 @@ class Action(action.ActionModule):
         self.answer = answer
         self.asked: list[dict[str, Any]] = []
 
-    def _execute_module(self, module_name: str, module_args: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def _execute_module(self, module_name: str, module_args: dict[str, Any], **__: Any) -> dict[str, Any]:
         self.asked.append(module_args)
-        return self.answer or run_module(admin_token.main, **module_args)
+        return self.answer or run_module(host_secrets.main, **module_args)
 
 
 def test_the_token_stays_on_the_controller(tmp_path: Path) -> None:
     """The host gets another key each time, and neither token nor hash."""
     (tmp_path / "admin_token").write_text(HASH, encoding="utf-8")
     acting = Action(tmp_path)
-    results = [acting.run() for _ in range(2)]
+    results = [acting.run() for __ in range(2)]
     assert [(result["value"], result["opens"], result["changed"]) for result in results] == [(HASH, True, False)] * 2
     assert TOKEN not in str(acting.asked) and HASH not in str(acting.asked)
     assert acting.asked[0]["key"] != acting.asked[1]["key"]

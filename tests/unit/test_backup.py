@@ -40,7 +40,7 @@ class Docker:
         #: What the next starts come to, then "answers" for ever.
         self.starts: list[str] = []
 
-    def __call__(self, _: AnsibleModule | None, command: list[str], **__: Any) -> tuple[int, str, str]:
+    def __call__(self, _module: AnsibleModule | None, command: list[str], **__: Any) -> tuple[int, str, str]:
         verb = command[1]
         if verb == "container":
             if not self.exists:
@@ -58,10 +58,10 @@ class Docker:
 def docker(monkeypatch: pytest.MonkeyPatch) -> Docker:
     """An engine whose container answers as long as it runs."""
     played = Docker()
-    monkeypatch.setattr(AnsibleModule, "run_command", lambda self, command, **_: played(self, command))
+    monkeypatch.setattr(AnsibleModule, "run_command", lambda self, command, **__: played(self, command))
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(
-        "ansible_collections.vaultwire.stack.plugins.module_utils._swap._answers", lambda _: played.running
+        "ansible_collections.vaultwire.stack.plugins.module_utils._swap._answers", lambda __: played.running
     )
     return played
 
@@ -265,7 +265,7 @@ def test_a_database_elsewhere_is_not_passed_over(place: Place, docker: Docker) -
 
 def test_a_full_disk_is_noticed_before(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """And nothing begun."""
-    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1 << 20}))
+    monkeypatch.setattr("shutil.disk_usage", lambda __: type("Usage", (), {"free": 1 << 20}))
     assert "Make room" in place.back_up()["msg"]
 
 
@@ -603,7 +603,7 @@ def test_a_host_without_an_engine_is_an_empty_one(
 ) -> None:
     """A program that is missing must not end the module."""
     place.back_up()
-    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda __: None)
     assert place.restore(data_dir=str(place.root / "new" / "data"))["changed"] is True
     assert "is not there" in place.restore("none.tar")["msg"]
     assert place.back_up()["server_version"] == ""
@@ -613,7 +613,7 @@ def test_a_host_without_an_engine_is_an_empty_one(
 def test_a_full_disk_refuses_the_restore(place: Place, docker: Docker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Since the old data is kept."""
     place.back_up()
-    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1 << 20}))
+    monkeypatch.setattr("shutil.disk_usage", lambda __: type("Usage", (), {"free": 1 << 20}))
     assert "Make room. Nothing has been changed." in place.restore()["msg"]
     assert docker.log == []
 

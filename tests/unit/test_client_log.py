@@ -52,14 +52,14 @@ OTHER_CONTAINERS = (
 )
 
 
-def look(text: str, code: int = 0, vault: dict[str, Any] = VAULT) -> dict[str, Any]:
+def look(text: str, code: int = 0, vault: dict[str, Any] | None = None) -> dict[str, Any]:
     """What is said of a vault with such a log; a container that does not run has none to be read."""
 
     def run(command: list[str]) -> tuple[int, str, str]:
         assert command == ["docker", "container", "logs", "--tail", "500", "id-vault"]
         return code, text, ""
 
-    return _client_log.proxy_as_client(run, vault, [VAULT, *OTHER_CONTAINERS])
+    return _client_log.proxy_as_client(run, vault or VAULT, [VAULT, *OTHER_CONTAINERS])
 
 
 @pytest.mark.parametrize(

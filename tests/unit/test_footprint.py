@@ -249,7 +249,7 @@ def nginx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict
         mark = _footprint.Footprint("proxy", str(tmp_path / "sites" / "{site}.conf"), ("sh", "-c", check))
         monkeypatch.setitem(_footprint.FOOTPRINTS, "nginx", mark._replace(folders=(str(tmp_path / "sites"),)))
         monkeypatch.setattr(site_removal, "_SYSTEM_PATH", str(program) if there else "/nonexistent")
-        monkeypatch.setattr(site_removal, "_runs", lambda *_: True)
+        monkeypatch.setattr(site_removal, "_runs", lambda *__: True)
         (program / "proxy").write_text("")
         (program / "proxy").chmod(0o755)
         given = {"provider": "nginx", "site": "one", "service": "proxy", "marker": str(tmp_path / "run" / "reload")}
@@ -268,7 +268,7 @@ def test_the_last_site_goes_with_its_folder(tmp_path: Path, nginx: Callable[...,
     done = nginx()
     assert (done["changed"], done["last"], done["action"]) == (True, True, "reloaded")
     assert not site.parent.exists()
-    (again := nginx())
+    again = nginx()
     assert (again["changed"], again["pending"], again["action"]) == (True, True, "reloaded")
     (tmp_path / "run" / "reload").unlink()
     assert (nginx()["changed"], nginx()["action"]) == (False, "")

@@ -449,7 +449,7 @@ def test_a_plain_http_server_is_recognised_by_its_answer() -> None:
         def serve() -> None:
             while True:
                 try:
-                    connection, _ = server.accept()
+                    connection, __ = server.accept()
                 except OSError:
                     return
                 with connection:
@@ -533,7 +533,7 @@ def test_https_where_http_is_expected() -> None:
 def test_options_that_cannot_work_are_refused_before_anything_is_asked(
     arguments: dict[str, t.Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_hub, "open_socket", lambda *_: pytest.fail("asked something"))
+    monkeypatch.setattr(_hub, "open_socket", lambda *__: pytest.fail("asked something"))
     result = run_module(hub_probe.main, **arguments)
     assert result["failed"] and words in result["msg"]
 

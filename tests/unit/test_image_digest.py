@@ -50,7 +50,7 @@ class Engine(http.server.BaseHTTPRequestHandler):
         """Of a socket of the file system there is none."""
         return ""
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, *__: Any) -> None:
         """Say nothing."""
 
 

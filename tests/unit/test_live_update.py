@@ -226,7 +226,7 @@ def test_pings_do_not_stretch_a_step(current: StandIn) -> None:
 
 
 def test_equal_device_identifiers_are_refused(current: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_live, "device_identifiers", lambda *_: ("same", "same"))
+    monkeypatch.setattr(_live, "device_identifiers", lambda *__: ("same", "same"))
     result = prove(current.url, signup=True)
     assert "Both sessions carry the same device identifier" in result["msg"]
     assert throwaways(current) == []

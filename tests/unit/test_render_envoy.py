@@ -60,7 +60,7 @@ def envoy(folder: Path, **chosen: Any) -> Iterator[Front]:
 @every
 @layouts
 def test_envoy_itself_accepts_the_file(layout: str, base: str, tmp_path: Path) -> None:
-    path, _ = config(tmp_path, layout=layout, base=base, admin_networks=["192.0.2.0/24", "2001:db8::/32"])
+    path, __ = config(tmp_path, layout=layout, base=base, admin_networks=["192.0.2.0/24", "2001:db8::/32"])
     done = subprocess.run([ENVOY, "--mode", "validate", "-c", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "[warning]" not in done.stderr

@@ -48,7 +48,7 @@ def pound(folder: Path, **chosen: Any) -> Iterator[Front]:
 @every
 @layouts
 def test_pound_itself_accepts_the_file(layout: str, base: str, tmp_path: Path) -> None:
-    path, _ = config(tmp_path, layout=layout, base=base, admin_networks=["192.0.2.0/24", "2001:db8::/32"])
+    path, __ = config(tmp_path, layout=layout, base=base, admin_networks=["192.0.2.0/24", "2001:db8::/32"])
     done = subprocess.run([POUND, "-c", "-f", path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.strip()) == (0, "")
 

@@ -144,8 +144,8 @@ def test_the_same_thing_to_do_is_said_once() -> None:
 def test_a_page_needs_nothing_from_elsewhere() -> None:
     """One file; its policy allows its own script and style and nothing else."""
     page = Page(_report.render(_report.shape(fleet(), NOW), str(TEMPLATES)))
-    assert not {tag for tag, _ in page.tags} & {"link", "img", "iframe", "object", "embed", "form"}
-    assert not [attributes for _, attributes in page.tags if {"src", "href", "style"} & set(attributes)]
+    assert not {tag for tag, __ in page.tags} & {"link", "img", "iframe", "object", "embed", "form"}
+    assert not [attributes for __, attributes in page.tags if {"src", "href", "style"} & set(attributes)]
     policy = next(a["content"] for tag, a in page.tags if tag == "meta" and "http-equiv" in a)
     assert policy is not None
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
@@ -155,8 +155,8 @@ def test_a_page_needs_nothing_from_elsewhere() -> None:
 def test_texts_of_hosts_stay_texts() -> None:
     """No element, attribute or template comes out of a host's words, in whichever field they stand."""
     page = Page(_report.render(_report.shape({HOSTILE: fleet()[HOSTILE]}, NOW), str(TEMPLATES)))
-    assert [tag for tag, _ in page.tags].count("script") == 1
-    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert [tag for tag, __ in page.tags].count("script") == 1
+    assert not [name for __, attributes in page.tags for name in attributes if name.startswith("on")]
     words = "".join(page.texts)
     assert words.count(HOSTILE) >= 6
     assert "49" not in words
@@ -167,7 +167,7 @@ def test_a_page_names_everything_for_those_who_do_not_see_it() -> None:
     page = Page(_report.render(_report.shape(fleet(), NOW), str(TEMPLATES)))
     assert all(a.get("role") == "img" and a.get("aria-label") for tag, a in page.tags if tag == "svg")
     labelled = {a.get("aria-labelledby") for tag, a in page.tags if tag in ("article", "section")}
-    assert labelled <= {a.get("id") for _, a in page.tags}
+    assert labelled <= {a.get("id") for __, a in page.tags}
     assert re.search(r"sees a rename.*?: failed", "".join(page.texts))
 
 

@@ -9,6 +9,7 @@ import os
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -40,7 +41,7 @@ class FakeEngine:
         verb = command[1]
         if verb == self.fail_at:
             return 1, "", f"{verb} refused"
-        return 0, getattr(self, f"do_{verb}", lambda *_: "")(*command[2:]), ""
+        return 0, getattr(self, f"do_{verb}", lambda *__: "")(*command[2:]), ""
 
     def find(self, key: str) -> str:
         """Identifier of a container given by identifier or name."""
@@ -231,7 +232,7 @@ def test_a_swap_that_is_cut_off_is_undone_by_the_next_run(
         swap.forward()
     if twice:
         again = make(place, fake)
-        monkeypatch.setattr(again, "_old_server_again", lambda: (_ for _ in ()).throw(Killed()))
+        monkeypatch.setattr(again, "_old_server_again", Mock(side_effect=Killed))
         with pytest.raises(Killed):
             _swap.recover(again, "another")
     assert _swap.recover(make(place, fake), "another") == "rolled_back"

@@ -14,7 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 from fake_module import run_module
 
 from ansible_collections.vaultwire.stack.plugins.module_utils import _host, _vaults
-from ansible_collections.vaultwire.stack.plugins.modules import adopt_host_vars, deployment_info
+from ansible_collections.vaultwire.stack.plugins.modules import deployment_info, host_secrets
 
 SECRET = "Nl9xQ"
 PLUGINS = Path(__file__).resolve().parent.parent.parent / "plugins"
@@ -246,7 +246,7 @@ def test_secrets_come_from_variables_and_files(data: Path, monkeypatch: pytest.M
     env = {"PUSH_INSTALLATION_KEY_FILE": "/data/key", "LOG_FILE": "/data/log", "SMTP_PASSWORD": ""}
     engine = Engine(container(data, env=env))
     monkeypatch.setattr(AnsibleModule, "run_command", lambda _self, command: engine(command))
-    answer = run_module(adopt_host_vars.main, container="vault", key="once")
+    answer = run_module(host_secrets.main, container="vault", key="once")
     assert SECRET not in answer["printed"]
     assert _vaults.unseal(answer["sealed"], "once") == {
         "ADMIN_TOKEN": SECRET,
@@ -254,7 +254,7 @@ def test_secrets_come_from_variables_and_files(data: Path, monkeypatch: pytest.M
     }
     with pytest.raises(ValueError):
         _vaults.unseal(answer["sealed"], "twice")
-    other = run_module(adopt_host_vars.main, container="other", key="again")
+    other = run_module(host_secrets.main, container="other", key="again")
     assert _vaults.unseal(other["sealed"], "again") == {}
 
 

@@ -80,7 +80,7 @@ def test_a_healthy_vault_is_up(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert code == 0
     assert values(metrics, "up", "probe_success", "info") == [1, 1, 1]
     assert not {"live_update_success", "rate_limited", "finding", "latency_seconds"} & set(metrics)
-    assert {labels["request"] for labels, _ in metrics["answer_seconds"]} >= {"alive", "hub", "anonymous_hub"}
+    assert {labels["request"] for labels, __ in metrics["answer_seconds"]} >= {"alive", "hub", "anonymous_hub"}
     assert capsys.readouterr().out == f"{vault.url} is up.\n"
 
 
@@ -90,7 +90,7 @@ def test_a_broken_proxy_is_down_with_its_code(tmp_path: Path, capsys: pytest.Cap
         code, metrics = watch(tmp_path, vault.url)
     assert code == 1
     assert values(metrics, "up", "probe_success") == [0, 0]
-    assert {labels["code"] for labels, _ in metrics["finding"]} == {"VW-A01"}
+    assert {labels["code"] for labels, __ in metrics["finding"]} == {"VW-A01"}
     line = capsys.readouterr().out
     assert "is DOWN. VW-A01:" in line
     assert line.count("\n") == 1
@@ -101,7 +101,7 @@ def test_a_live_update_is_timed(tmp_path: Path, server: StandIn, password_file: 
     code, metrics = watch(tmp_path, server.url, email=EMAIL, password_file=str(password_file))
     assert code == 0
     assert values(metrics, "up", "live_update_success", "rate_limited") == [1, 1, 0]
-    assert {labels["step"] for labels, _ in metrics["latency_seconds"]} == {"create", "rename", "delete"}
+    assert {labels["step"] for labels, __ in metrics["latency_seconds"]} == {"create", "rename", "delete"}
 
 
 def test_a_wrong_password_is_down_and_not_told(
@@ -112,7 +112,7 @@ def test_a_wrong_password_is_down_and_not_told(
     code, metrics = watch(tmp_path, server.url, email=EMAIL, password_file=str(password_file))
     assert code == 1
     assert values(metrics, "up", "probe_success", "live_update_success") == [0, 1, 0]
-    assert [labels["code"] for labels, _ in metrics["finding"]] == ["live_update"]
+    assert [labels["code"] for labels, __ in metrics["finding"]] == ["live_update"]
     assert "not the password" not in capsys.readouterr().out + (tmp_path / "watch.prom").read_text(encoding="utf-8")
 
 
@@ -120,7 +120,7 @@ def test_a_server_without_patience_is_not_down(tmp_path: Path, monkeypatch: pyte
     """429 says nothing about the live channel, and is told as what it is."""
 
     class Limited:
-        def __init__(self, *_: t.Any) -> None:
+        def __init__(self, *__: t.Any) -> None:
             self.outcome = _live.Outcome("given", rate_limited=True, problems=["The server answered 429."])
 
         def run(self) -> _live.Outcome:

@@ -98,7 +98,7 @@ def test_old_archives_go_and_the_newest_stay(host: Host, vault: Vault) -> None:
     """Those of other containers, and strange files, are none of its business."""
     host.check_output("touch /var/backups/vaultwarden/%s.bak-20200101T000000.000Z.tar", vault.container)
     command = f"python3 /usr/local/lib/vaultwire/backup.py make /etc/vaultwire/backup-{vault.container}.json"
-    for _ in range(3):
+    for __ in range(3):
         host.check_output(command)
     kept = archives(host, vault)
     assert host.file(f"/var/backups/vaultwarden/{vault.container}.bak-20200101T000000.000Z.tar").exists

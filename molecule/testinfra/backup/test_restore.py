@@ -43,13 +43,13 @@ def altered(host: Host, path: str, name: str, folder: Path, change: Callable[[Pa
         str(p.relative_to(unpacked)) for p in unpacked.rglob("*") if p.is_file() and p.name != "manifest.json"
     )
     manifest = manifest._replace(files=[_backup.read_entry(str(unpacked), p) for p in paths])
-    _backup.write_archive(str(folder / f"{name}.tar"), manifest, lambda _: str(unpacked))
+    _backup.write_archive(str(folder / f"{name}.tar"), manifest, lambda __: str(unpacked))
     command = ["docker", "cp", str(folder / f"{name}.tar"), f"{host.backend.name}:/root/{name}.tar"]
     subprocess.run(command, check=True, capture_output=True)
     return f"/root/{name}.tar"
 
 
-def newer(_: Path) -> dict[str, Any]:
+def newer(__: Path) -> dict[str, Any]:
     """From a release that does not exist yet."""
     return {"server_version": "1.99.0"}
 

@@ -20,7 +20,7 @@ from vault import Account, Session, Vault, upgrade_answer
 def listening(host: Host) -> set[tuple[str, int]]:
     """Address and port of every listening TCP socket."""
     lines = host.check_output("ss -Hltn").splitlines()
-    return {(address, int(port)) for address, _, port in (line.split()[3].rpartition(":") for line in lines)}
+    return {(address, int(port)) for address, __, port in (line.split()[3].rpartition(":") for line in lines)}
 
 
 def connected(vault: Vault) -> socket.socket:

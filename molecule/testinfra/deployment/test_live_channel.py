@@ -82,7 +82,7 @@ def test_an_edit_in_one_session_shows_in_the_other(vault: Vault, account: Accoun
         seen = watching.call("GET", f"/api/ciphers/{identifier}")
         acting.call("DELETE", f"/api/ciphers/{identifier}")
         deadline = time.monotonic() + SECONDS
-        events = [decode(next_frame(sock, deadline))[4][0] for _ in range(3)]
+        events = [decode(next_frame(sock, deadline))[4][0] for __ in range(3)]
     assert seen.get("name", seen.get("Name")) == "2.renamed|x|y"
     assert [event["Payload"]["Id"] for event in events] == [identifier] * 3
     assert {event["ContextId"] for event in events} == {acting.device}

@@ -105,7 +105,7 @@ def test_who_tries_admin_tokens_is_banned(host: Host, stranger: Stranger) -> Non
 
 def test_an_ignored_address_is_not_banned(host: Host, vault: Vault) -> None:
     """However often it fails."""
-    statuses = {vault.request("POST", "/admin", data={"token": "wrong"}).status_code for _ in range(8)}
+    statuses = {vault.request("POST", "/admin", data={"token": "wrong"}).status_code for __ in range(8)}
     assert statuses == {401}
     own = re.sub(r"\d+$", "1", vault.address)
     log = "/var/log/fail2ban.log"

@@ -68,7 +68,7 @@ def test_a_secret_that_the_server_has_not_read_is_not_forgotten(
         pytest.skip("the same on every release")
     token = {"vaultwarden_admin_token": OTHER_TOKEN}
 
-    def strike(_: subprocess.Popen[str]) -> str:
+    def strike(__: subprocess.Popen[str]) -> str:
         wait_until(lambda: host.file(MARKER).exists, "the secret is written")
         return ""
 

@@ -97,7 +97,7 @@ def test_a_server_that_keeps_exiting_is_no_success(host: Host, vault: Vault, run
         pytest.skip("the older release starts with this setting")
     broken = {**vault.settings["vaultwarden_environment"], "LOG_FILE": "/nowhere/log"}
     try:
-        for _ in range(2):
+        for __ in range(2):
             done = run_playbook("site", vaultwarden_environment=broken, vaultwarden_start_timeout=15)
             assert done.returncode == 2, shown(done)
             assert "refused its configuration" in shown(done)

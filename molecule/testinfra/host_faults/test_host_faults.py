@@ -75,7 +75,7 @@ def rests(host: Host, name: str) -> bool:
 
 def sign_in(host: Host, site: str) -> None:
     """Somebody does not know the password, three times."""
-    for _ in range(3):
+    for __ in range(3):
         answer = host.check_output(SIGN_IN.format(site=site))
         assert "incorrect" in answer, answer
 

@@ -115,7 +115,7 @@ def test_silent_sockets_stay_open(vaults: dict[str, Vault]) -> None:
             while (left := end - time.monotonic()) > 0:
                 sock.settimeout(max(left, 0.01))
                 try:
-                    code, _ = sock.recv_data_frame(control_frame=True)
+                    code, __ = sock.recv_data_frame(control_frame=True)
                 except websocket.WebSocketTimeoutException:
                     break
                 assert code == websocket.ABNF.OPCODE_PING, f"{name}: frame {code}"
@@ -145,7 +145,7 @@ def faulty(vaults: dict[str, Vault], play: Play) -> Faulty:
     before = {name: inside(name).check_output(SNAPSHOT) for name in NAMES}
     done = play(reverse_proxy_read_timeout=120, reverse_proxy_replaces=sorted(set(replaced.values())))
     after = {name: inside(name).check_output(SNAPSHOT) for name in NAMES}
-    for name, (path, _) in faults.items():
+    for name, (path, __) in faults.items():
         inside(name).check_output("rm %s", path)
     return Faulty(done, before, after)
 

@@ -26,7 +26,7 @@ def started(host: Host, vault: Vault) -> Iterator[str]:
         # Their output must not keep the command open, and is wanted if they do not start.
         command = f"exec >/run/faults.log 2>&1 </dev/null; {made.start}"
         host.check_output("sh -c %s || { cat /run/faults.log >&2; false; }", command)
-    for _, port, _ in CASES:
+    for __, port, __ in CASES:
         wait_for(vault.address, port)
     yield vault.address
     for name in PRODUCTS:
@@ -46,7 +46,7 @@ def wait_for(address: str, port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "port", "recipe"), CASES, ids=[f"{name}-{recipe.name.replace(' ', '_')}" for name, _, recipe in CASES]
+    ("name", "port", "recipe"), CASES, ids=[f"{name}-{recipe.name.replace(' ', '_')}" for name, __, recipe in CASES]
 )
 def test_a_recipe_comes_out_under_its_code(
     started: str, run_module: Module, name: str, port: int, recipe: Recipe

@@ -68,7 +68,7 @@ def broken_images(host: Host) -> None:
 def kept(vault: Vault, account: Account) -> set[str]:
     """Items that must be there after everything."""
     session = Session(vault, account)
-    return {add_item(session) for _ in range(5)}
+    return {add_item(session) for __ in range(5)}
 
 
 def state(host: Host) -> dict[str, str]:
@@ -207,7 +207,7 @@ class Interrupted:
 
     def finish(self) -> str:
         """All that it said, once it has failed."""
-        rest, _ = self.process.communicate()
+        rest, __ = self.process.communicate()
         assert self.process.returncode == 2, self.output + rest
         return " ".join((self.output + rest).split())
 

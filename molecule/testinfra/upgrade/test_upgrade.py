@@ -50,11 +50,11 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def play(name: str, inventory: Path, *arguments: str) -> str:
     """Run a playbook that must succeed; all its output as one line, in which no secret may be."""
+    settings = {"ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
     done = subprocess.run(
         ["ansible-playbook", f"--inventory={inventory}", f"--inventory={PROJECT}/molecule/shared/inventory",
          f"playbooks/{name}.yml", *arguments],
-        cwd=PROJECT, env={**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0",
-             "ANSIBLE_NOCOLOR": "1"}, text=True,
+        cwd=PROJECT, env={**os.environ, **settings}, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
     words = " ".join(done.stdout.split())

@@ -36,12 +36,12 @@ class Metrics(dict[str, list[tuple[dict[str, str], float]]]):
 
     def value(self, name: str) -> float:
         """That of the only sample."""
-        ((_, value),) = self[name]
+        ((__, value),) = self[name]
         return value
 
     def codes(self) -> set[str]:
         """Codes of the findings."""
-        return {labels["code"] for labels, _ in self.get("finding", [])}
+        return {labels["code"] for labels, __ in self.get("finding", [])}
 
 
 def check_now(host: Host) -> tuple[int, Metrics]:
@@ -88,8 +88,8 @@ def test_with_an_account_a_live_update_is_proved(host: Host, with_account: dict[
     """Each step has a latency, and the run ended just now by the host's clock."""
     code, metrics = check_now(host)
     assert (code, metrics.value("up"), metrics.value("live_update_success")) == (0, 1, 1), journal(host)
-    assert {labels["step"] for labels, _ in metrics["latency_seconds"]} == {"create", "rename", "delete"}
-    assert all(0 < value < 5 for _, value in metrics["latency_seconds"])
+    assert {labels["step"] for labels, __ in metrics["latency_seconds"]} == {"create", "rename", "delete"}
+    assert all(0 < value < 5 for __, value in metrics["latency_seconds"])
     assert abs(metrics.value("last_run_timestamp_seconds") - float(host.check_output("date +%s"))) < 60
     assert "is up." in journal(host)
 
