@@ -321,9 +321,17 @@ class Reply:
     def json(self) -> t.Any:
         """The body as JSON, None when it is something else."""
         try:
-            return json.loads(self.body)
+            return read_json(self.body)
         except ValueError:
             return None
+
+
+def read_json(text: t.Union[bytes, str]) -> t.Any:
+    """A value in JSON. Raises ValueError for anything else, also for what is nested too deep to be read."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 class Client:

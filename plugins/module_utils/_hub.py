@@ -14,15 +14,14 @@ import contextlib
 import dataclasses
 import datetime
 import email.utils
+import functools
 import hashlib
 import http.client
 import io
-import json
 import os
 import socket
 import ssl
 import struct
-import threading
 import time
 import typing as t
 import uuid
@@ -46,7 +45,9 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._http import (
     exchange,
     explain,
     open_socket,
+    read_json,
 )
+from ansible_collections.vaultwire.stack.plugins.module_utils._internal import named, side_by_side
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     ANONYMOUS_HUB_PATH,
     HUB_PATH,
@@ -57,6 +58,8 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
 )
 
 VERSION_PATH = "/api/version"
+#: How a question is named as the step of an InternalError.
+QUESTION = "the question "
 HELLO = b'{"protocol":"messagepack","version":1}\x1e'
 HELLO_ANSWER = b"{}\x1e"
 
@@ -102,13 +105,23 @@ def probe(
     timeout: float = 10.0,
     idle: float = 0.0,
 ) -> Report:
-    """Ask everything once and diagnose it. Raises LayoutError for a version or layout that cannot be."""
+    """Ask everything once and diagnose it.
+
+    Raises LayoutError for a version or layout that cannot be, and InternalError.
+    """
     expected = str(parse_version(version)) if version else ""
     if expected:
         plan_layout(parse_version(expected), layout)
     answers, timings = ask_all(target, context, _questions(token, idle), timeout, idle)
-    served = _served_version(answers.pop("version"))
-    observation = Observation(
+    with named("the diagnosis"):
+        observation = _observe(target, answers, expected, layout, token)
+        findings = diagnose(observation, target.connect_host, target.connect_port)
+    return Report(observation, findings, timings)
+
+
+def _observe(target: Target, answers: t.Dict[str, Answer], expected: str, layout: str, token: str) -> Observation:
+    served = _served_version(answers["version"])
+    return Observation(
         url=target.url,
         secure=target.secure,
         base_path=target.base_path,
@@ -122,7 +135,6 @@ def probe(
         version_served=served,
         version_expected=expected,
     )
-    return Report(observation, diagnose(observation, target.connect_host, target.connect_port), timings)
 
 
 def _questions(token: str, idle: float) -> t.Dict[str, Question]:
@@ -143,7 +155,7 @@ def _served_version(answer: Answer) -> str:
     if answer.status != 200 or answer.body != "json":
         return ""
     try:
-        return str(parse_version(json.loads(answer.excerpt)))
+        return str(parse_version(read_json(answer.excerpt)))
     except (LayoutError, ValueError):
         return ""
 
@@ -178,26 +190,28 @@ def ask_all(
 ) -> t.Tuple[t.Dict[str, Answer], t.Dict[str, float]]:
     """Ask side by side. A question without an answer at the deadline is answered "timeout".
 
-    Sockets that are to be kept open get ``idle`` more seconds for that.
+    Sockets that are to be kept open get ``idle`` more seconds for that. Raises InternalError, since an error of our own
+    must not pass for a question that nobody answered.
     """
     deadline = Deadline(timeout)
-    answers: t.Dict[str, Answer] = {}
-    timings: t.Dict[str, float] = {}
     begin = time.monotonic()
 
-    def work(name: str, question: Question) -> None:
-        answers[name] = ask(target, context, question, deadline)
-        timings[name] = round((time.monotonic() - begin) * 1000, 1)
+    def work(question: Question) -> t.Tuple[Answer, float]:
+        return ask(target, context, question, deadline), _ms_since(begin)
 
-    # Daemons, since nothing can interrupt a name lookup that hangs; such a thread ends with the process.
-    threads = [threading.Thread(target=work, args=item, daemon=True) for item in questions.items()]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, begin + timeout + idle + 0.1 - time.monotonic()))
+    steps = {QUESTION + name: functools.partial(work, question) for name, question in questions.items()}
+    got = side_by_side(steps, timeout + idle + 0.1)
     late = Answer(fault="timeout", error="no answer in time")
-    total = round((time.monotonic() - begin) * 1000, 1)
-    return {name: answers.get(name, late) for name in questions}, {**timings, "total": total}
+    answers = {name: got[QUESTION + name] for name in questions}
+    timings = {name: answer[1] for name, answer in answers.items() if answer}
+    return {name: answer[0] if answer else late for name, answer in answers.items()}, {
+        **timings,
+        "total": _ms_since(begin),
+    }
+
+
+def _ms_since(begin: float) -> float:
+    return round((time.monotonic() - begin) * 1000, 1)
 
 
 def ask(target: Target, context: t.Optional[ssl.SSLContext], question: Question, deadline: Deadline) -> Answer:
@@ -275,12 +289,13 @@ def _own_policy(response: http.client.HTTPResponse) -> bool:
 def _skew(body: bytes, date: str) -> t.Optional[float]:
     """How far the other clock is ahead: by the time that the server itself names, else by the Date of its proxy."""
     with contextlib.suppress(ValueError):
-        named = json.loads(body)
+        said = read_json(body)
         # Only a text can be a time: an error of the server is an object, which Python 3.12 and later take a slice of.
-        if isinstance(named, str):
-            said = datetime.datetime.strptime(named[:19] + "+0000", "%Y-%m-%dT%H:%M:%S%z")
-            return said.timestamp() - time.time()
-    with contextlib.suppress(ValueError, TypeError):
+        if isinstance(said, str):
+            moment = datetime.datetime.strptime(said[:19] + "+0000", "%Y-%m-%dT%H:%M:%S%z")
+            return moment.timestamp() - time.time()
+    # TypeError for no date at all, before Python 3.10; OverflowError for a year that the system's clock cannot hold.
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         return email.utils.parsedate_to_datetime(date).timestamp() - time.time()
     return None
 
@@ -303,7 +318,7 @@ def _body_kind(body: bytes, content_type: str) -> t.Tuple[BodyKind, bool]:
     if not body.strip():
         return "empty", False
     try:
-        value = json.loads(body)
+        value = read_json(body)
     except ValueError:
         page = "html" in content_type.lower() or body.lstrip()[:1] == b"<"
         return ("html" if page else "other"), False
@@ -366,7 +381,7 @@ def _is_handshake(payload: bytes) -> bool:
     if payload[-1:] != b"\x1e":
         return False
     try:
-        return isinstance(json.loads(payload[:-1]), dict)
+        return isinstance(read_json(payload[:-1]), dict)
     except ValueError:
         return False
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import signal
 import socket
 import ssl
@@ -17,7 +18,6 @@ import threading
 import time
 import typing as t
 import uuid
-from concurrent import futures
 from urllib.parse import quote
 
 from ansible_collections.vaultwire.stack.plugins.module_utils._http import (
@@ -28,8 +28,15 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._http import (
     open_socket,
 )
 from ansible_collections.vaultwire.stack.plugins.module_utils._hub import HELLO, HELLO_ANSWER
+from ansible_collections.vaultwire.stack.plugins.module_utils._internal import (
+    InternalError,
+    Worker,
+    named,
+    side_by_side,
+)
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import HUB_PATH
 from ansible_collections.vaultwire.stack.plugins.module_utils._session import (
+    EXPECTED,
     Account,
     LiveUpdateError,
     RateLimitedError,
@@ -99,8 +106,10 @@ def read_events(data: bytes, at: float, unpack: t.Callable[[bytes], t.Any]) -> t
         parts = unpack(message)
         if not (isinstance(parts, list) and len(parts) > 4 and parts[0] == 1 and parts[3] == "ReceiveMessage"):
             continue
-        body = parts[4][0] if parts[4] else {}
-        payload = body.get("Payload") or {}
+        body = (parts[4][0] or {}) if isinstance(parts[4], list) and parts[4] else {}
+        payload = (body.get("Payload") or {}) if isinstance(body, dict) else None
+        if not isinstance(payload, dict):
+            raise ValueError("a notification has another form")
         events.append(Event(at, body.get("Type", -1), str(payload.get("Id")), body.get("ContextId")))
     return events
 
@@ -142,7 +151,7 @@ class Listener:
         self._events: t.List[Event] = []
         self._news = threading.Condition()
         self._stopped = threading.Event()
-        self._thread: t.Optional[threading.Thread] = None
+        self._reader: t.Optional[Worker[None]] = None
         self._end = ""
         self.frames = 0
         self.pings = 0
@@ -175,8 +184,7 @@ class Listener:
             raise LiveUpdateError(self._refusal(exc, path)) from exc
         finally:
             guard.cancel()
-        self._thread = threading.Thread(target=self._record, daemon=True)
-        self._thread.start()
+        self._reader = Worker("the step listen", self._record)
 
     def _refusal(self, exc: Exception, path: str) -> str:
         status = getattr(exc, "status_code", None) or self._socket.getstatus()
@@ -208,9 +216,14 @@ class Listener:
                 opcode, frame = self._socket.recv_data_frame(control_frame=True)
             except self._websocket.WebSocketTimeoutException:
                 continue
-            except (self._websocket.WebSocketException, OSError, ValueError) as exc:
+            except (self._websocket.WebSocketException, OSError) as exc:
                 self._finish(type(exc).__name__)
                 return
+            except ValueError:
+                # What the library says of a socket that close() has closed meanwhile.
+                if self._stopped.is_set():
+                    return
+                raise
             at = time.monotonic()
             if opcode == abnf.OPCODE_CLOSE:
                 self._finish("closed by the server")
@@ -226,7 +239,7 @@ class Listener:
                 self.frames += 1
                 try:
                     self._events += read_events(data, at, self._unpack)
-                except (ValueError, AttributeError, TypeError, IndexError) as exc:
+                except ValueError as exc:
                     self._end = f"a frame could not be read ({type(exc).__name__})"
             self._news.notify_all()
 
@@ -238,6 +251,8 @@ class Listener:
     def wait(self, types: t.FrozenSet[int], item: str, deadline: Deadline) -> t.Optional[Event]:
         """The first event of one of these types for an item, None when the deadline passes without it."""
         while True:
+            if self.failure is not None:
+                raise self.failure
             with self._news:
                 for event in self._events:
                     if event.item == item and event.type in types:
@@ -249,6 +264,11 @@ class Listener:
                 # In slices, so that a signal is acted upon.
                 self._news.wait(_POLL_SECONDS)
             self._check()
+
+    @property
+    def failure(self) -> t.Optional[InternalError]:
+        """What ended the thread although nothing was wrong with the socket."""
+        return self._reader.internal if self._reader is not None else None
 
     def seen(self, item: str) -> t.List[int]:
         """The types of everything that arrived for an item."""
@@ -263,8 +283,8 @@ class Listener:
             with contextlib.suppress(self._websocket.WebSocketException, OSError):
                 self._socket.send_close()
             _shut(sock)
-        if self._thread is not None:
-            self._thread.join(2 * _READ_SECONDS)
+        if self._reader is not None:
+            self._reader.join(2 * _READ_SECONDS)
         if sock is not None:
             sock.close()
 
@@ -304,11 +324,14 @@ class Proof:
         """All steps; raises LiveUpdateError at the first that does not arrive."""
         first, second = random_enc_string(), random_enc_string()
         self._names = [first, second]
-        self._item = self._create(first, step_seconds, deadline)
+        with named("the step create", EXPECTED):
+            self._item = self._create(first, step_seconds, deadline)
         path = f"/api/ciphers/{quote(self._item)}"
-        self._step("rename", "PUT", path, _login_item(second), step_seconds, deadline)
-        self._see_name(path, second, deadline.within(step_seconds))
-        self._step("delete", "DELETE", path, None, step_seconds, deadline)
+        with named("the step rename", EXPECTED):
+            self._step("rename", "PUT", path, _login_item(second), step_seconds, deadline)
+            self._see_name(path, second, deadline.within(step_seconds))
+        with named("the step delete", EXPECTED):
+            self._step("delete", "DELETE", path, None, step_seconds, deadline)
         self._item = ""
         self._names = []
 
@@ -372,7 +395,9 @@ class Proof:
     def _find(self, deadline: Deadline) -> t.List[str]:
         """Items with our names, for a request whose answer was lost."""
         reply = self.a.api.send("GET", "/api/sync?excludeDomains=true", deadline)
-        items = field(reply.json(), "ciphers") or []
+        items = field(reply.json(), "ciphers")
+        if not isinstance(items, list):
+            raise LiveUpdateError(f"The test item may be left: the list of items was answered with {reply.status}.")
         return [str(field(item, "id")) for item in items if field(item, "name") in self._names]
 
 
@@ -441,6 +466,7 @@ class Outcome:
     """What became of a live update; ``problems`` is empty for a proof, and ``removed`` None for a given account.
 
     ``connected`` tells that B's live channel was granted and greeted; ``rate_limited`` that the server took no login.
+    ``internal`` is the first error of the check itself; then nothing is known of the live channel.
     """
 
     kind: str
@@ -451,10 +477,17 @@ class Outcome:
     frames: int = 0
     latencies: t.Dict[Step, Latency] = dataclasses.field(default_factory=dict)
     problems: t.List[str] = dataclasses.field(default_factory=list)
+    internal: t.Optional[InternalError] = None
+
+    def failed_inside(self, error: t.Optional[InternalError]) -> None:
+        """Note an error of the check itself. The first one counts: it may have led to the others."""
+        self.internal = self.internal or error
 
 
 #: For putting things back, whatever is left of the check's own time.
 CLEAN_UP_SECONDS = 10.0
+#: A login ends by its own deadline; this is for the thread to say so.
+_GRACE_SECONDS = 1.0
 
 
 class LiveUpdate:
@@ -470,54 +503,83 @@ class LiveUpdate:
         self.outcome = Outcome(self._account.kind)
 
     def run(self) -> Outcome:
-        """Prove it and clean up. Faults are in the outcome's problems, never raised."""
+        """Prove it and clean up. Faults are in the outcome, never raised, but for a package that is missing."""
         with Interruptions() as interruptions:
             try:
-                self._prove(Deadline(self._options.timeout), interruptions.check)
+                with named("the live update", (*EXPECTED, ImportError)):
+                    self._prove(Deadline(self._options.timeout), interruptions.check)
             except LiveUpdateError as exc:
                 self.outcome.rate_limited = isinstance(exc, RateLimitedError)
                 self.outcome.problems.append(str(exc))
             except TimeoutError:
                 self.outcome.problems.append(f"The check did not end within {self._options.timeout:g} s.")
+            except InternalError as exc:
+                self.outcome.failed_inside(exc)
             finally:
                 self._clean_up(Deadline(CLEAN_UP_SECONDS))
         return self.outcome
 
     def _prove(self, deadline: Deadline, check: t.Callable[[], None]) -> None:
         account = self._account
-        self.outcome.version = account.server_version(deadline)
+        with named("the step version", EXPECTED):
+            self.outcome.version = account.server_version(deadline)
         check()
-        if account.throwaway:
-            account.create(deadline)
-        else:
-            account.unlock(self._options.password, deadline)
+        with named("the step account", EXPECTED):
+            if account.throwaway:
+                account.create(deadline)
+            else:
+                account.unlock(self._options.password, deadline)
         check()
-        # Side by side, since each login costs the server some tenths of a second of computing.
-        with futures.ThreadPoolExecutor(2) as pool:
-            logins = [
-                pool.submit(account.sign_in, name, deadline) for name in device_identifiers(account, self._target)
-            ]
-        a, b = (login.result() for login in logins)
+        a, b = self._sign_in(deadline)
         check()
-        self._listener = Listener(check)
-        self._listener.open(self._target, self._context, b.token, deadline)
+        with named("the step connect", (*EXPECTED, ImportError)):
+            self._listener = Listener(check)
+            self._listener.open(self._target, self._context, b.token, deadline)
         self.outcome.connected = True
         self._proof = Proof(a, b, self._listener, check)
         self.outcome.latencies = self._proof.latencies
         self._proof.run(self._options.step_seconds, deadline)
 
+    def _sign_in(self, deadline: Deadline) -> t.Tuple[Session, Session]:
+        """Side by side, since each login costs the server some tenths of a second of computing."""
+        first, second = device_identifiers(self._account, self._target)
+        logins = {
+            "the step sign-in of A": functools.partial(self._account.sign_in, first, deadline),
+            "the step sign-in of B": functools.partial(self._account.sign_in, second, deadline),
+        }
+        a, b = side_by_side(logins, deadline.remaining() + _GRACE_SECONDS, EXPECTED).values()
+        if a is None or b is None:
+            raise TimeoutError("no answer in time")
+        return a, b
+
     def _clean_up(self, deadline: Deadline) -> None:
+        self._attempt("the step close", self._close_listener)
+        self._attempt("the step cleanup", lambda: self._put_back(deadline))
+        self._attempt("the step close", self._account.close)
+        self.outcome.failed_inside(self._account.failure)
+        if self._account.throwaway:
+            self.outcome.removed = self._account.removed
+
+    def _attempt(self, step: str, work: t.Callable[[], None]) -> None:
+        """One part of the clean-up, whose failure must not keep the others from being done."""
+        try:
+            with named(step, EXPECTED):
+                work()
+        except LiveUpdateError as exc:
+            self.outcome.problems.append(str(exc))
+        except TimeoutError:
+            self.outcome.problems.append(f"Cleaning up did not end within {CLEAN_UP_SECONDS:g} s.")
+        except InternalError as exc:
+            self.outcome.failed_inside(exc)
+
+    def _close_listener(self) -> None:
         if self._listener is not None:
             self._listener.close()
             self.outcome.frames = self._listener.frames
-        try:
-            if self._account.throwaway:
-                self._account.remove(deadline)
-            elif self._proof is not None:
-                self._proof.tidy(deadline)
-        except LiveUpdateError as exc:
-            self.outcome.problems.append(str(exc))
-        finally:
-            if self._account.throwaway:
-                self.outcome.removed = self._account.removed
-            self._account.close()
+            self.outcome.failed_inside(self._listener.failure)
+
+    def _put_back(self, deadline: Deadline) -> None:
+        if self._account.throwaway:
+            self._account.remove(deadline)
+        elif self._proof is not None:
+            self._proof.tidy(deadline)

@@ -21,6 +21,7 @@ import uuid
 from urllib.parse import quote, urlencode
 
 from ansible_collections.vaultwire.stack.plugins.module_utils._http import Client, Deadline, Reply, TransportError
+from ansible_collections.vaultwire.stack.plugins.module_utils._internal import InternalError, named
 
 AccountKind = t.Literal["given", "signup", "admin"]
 
@@ -50,6 +51,10 @@ class LoginRefusedError(LiveUpdateError):
 
 class RateLimitedError(LiveUpdateError):
     """The server takes no more logins from this address for a while, which says nothing about the live channel."""
+
+
+#: What a step of the check may raise by design; all else is an error of the check itself.
+EXPECTED = (LiveUpdateError, TimeoutError)
 
 
 def field(data: t.Any, name: str) -> t.Any:
@@ -152,6 +157,8 @@ class Account:
         self.kind = kind
         self.email = email
         self.removed = False
+        #: What a way to remove it failed with by an error of our own, also where another way did it.
+        self.failure: t.Optional[InternalError] = None
         self._new_client = new_client
         self._nobody = Api(new_client())
         self._admin_token = admin_token
@@ -265,14 +272,17 @@ class Account:
         problems = []
         for way in ways:
             try:
-                way(deadline)
+                with named("the step cleanup", EXPECTED):
+                    way(deadline)
             except LiveUpdateError as exc:
                 problems.append(str(exc))
-                continue
-            problems = []
-            break
-        self.removed = not problems
-        if problems:
+            except InternalError as exc:
+                self.failure = self.failure or exc
+            else:
+                self.removed = True
+                return
+        self.removed = not ways
+        if ways:
             raise LiveUpdateError(
                 f"The throwaway account {self.email} could not be removed; delete it in the admin page. "
                 + " ".join(problems)

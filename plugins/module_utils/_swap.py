@@ -23,6 +23,8 @@ import typing as t
 import urllib.error
 import urllib.request
 
+from ._internal import InternalError
+
 Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
 
 #: What a start of another release may change in the data folder. Attachments and sends are never migrated.
@@ -282,8 +284,11 @@ class Swap:
             started = time.monotonic()
             wait_alive(self.engine, record.new_id, record.new_url, record.timeout)
             healthy = time.monotonic()
-        except (SwapError, OSError, shutil.Error) as exc:
-            self.back(f"The swap from {record.source} to {record.target} failed: {exc}")
+        except Exception as exc:
+            # What nobody expects is undone as well, since the server is down. Its own text may quote a secret.
+            known = isinstance(exc, (SwapError, OSError))
+            why = exc if known else InternalError(exc, f"the step {record.step}", "The swap")
+            self.back(f"The swap from {record.source} to {record.target} failed: {why}")
             raise SwapError(self.record.reason) from exc
         record.milliseconds = {
             "stop": _ms(stopped - begin),

@@ -19,6 +19,7 @@ import typing as t
 from . import _client_log, _settings, _sites
 from ._folders import NETWORK_SHARES, below, file_system
 from ._host import Run, describe_container
+from ._internal import named
 from ._layout import (
     ANONYMOUS_HUB_PATH,
     DEFAULT_WEBSOCKET_PORT,
@@ -61,13 +62,19 @@ def gather(run: Run, proxies: t.Mapping[str, Data], root: str = "") -> t.Dict[st
 
     ``proxies`` is what proxies_info says: name -> ``{version}``.
     """
-    inspected = _inspect(run)
-    containers = [data for data, __ in inspected]
-    vaults = [
-        {**_describe(data, image), "proxy_as_client": _client_log.proxy_as_client(run, data, containers)}
-        for data, image in inspected
-        if is_vault(data, image)
-    ]
+    with named("the part vaults"):
+        inspected = _inspect(run)
+        containers = [data for data, __ in inspected]
+        vaults = [
+            {**_describe(data, image), "proxy_as_client": _client_log.proxy_as_client(run, data, containers)}
+            for data, image in inspected
+            if is_vault(data, image)
+        ]
+    with named("the part sites"):
+        return _with_sites(vaults, proxies, root)
+
+
+def _with_sites(vaults: t.List[t.Dict[str, t.Any]], proxies: t.Mapping[str, Data], root: str) -> t.Dict[str, t.Any]:
     addresses = _own_addresses()
     sites: t.List[t.Dict[str, t.Any]] = []
     unreadable: t.List[str] = []

@@ -137,7 +137,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _files, _transaction
+from ansible_collections.vaultwire.stack.plugins.module_utils import _files, _internal, _transaction
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "files": {
@@ -209,6 +209,12 @@ def planned(params: t.Mapping[str, t.Any]) -> t.List[t.Tuple[_files.Wanted, _fil
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    with _internal.reported(module, "checked_files", "The module"):
+        run(module)
+
+
+def run(module: AnsibleModule) -> None:
+    """The work of the module, which ends it."""
     changes = planned(module.params)
     hidden = {entry["path"] for entry in module.params["files"] if entry["sources"]}
     if module.params["undo"]:

@@ -73,6 +73,8 @@ import urllib.request
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.vaultwire.stack.plugins.module_utils import _internal
+
 ARGUMENTS: t.Dict[str, t.Any] = {
     "container": {"type": "str", "required": True},
     "url": {"type": "str", "required": True},
@@ -148,6 +150,12 @@ def explain(module: AnsibleModule, state: t.Optional[State], seen: str) -> str:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    with _internal.reported(module, "container_gate", "The module"):
+        run(module)
+
+
+def run(module: AnsibleModule) -> None:
+    """The work of the module, which ends it."""
     params = module.params
     begin = time.monotonic()
     first = read_state(module)

@@ -156,7 +156,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _swap
+from ansible_collections.vaultwire.stack.plugins.module_utils import _internal, _swap
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "action": {"type": "str", "choices": ["check", "recover", "swap", "commit", "rollback"], "required": True},
@@ -244,7 +244,9 @@ class Action:
                 self.swap_of(record).forward()
         except BaseException as exc:
             # The undoing itself failed: what is known goes into the journal, which the next run takes up.
-            record.reason = record.reason or str(exc)
+            known = isinstance(exc, (_swap.SwapError, OSError))
+            why = exc if known else _internal.InternalError(exc, f"undoing the step {record.step}", "The swap")
+            record.reason = record.reason or str(why)
             self.journal.write(record)
         os._exit(0)
 
@@ -305,10 +307,12 @@ def main() -> None:
     action = Action(module)
     if module.check_mode and module.params["action"] != "check":
         module.exit_json(changed=module.params["action"] == "swap", state="none", reason="", milliseconds={})
-    try:
-        module.exit_json(**getattr(action, module.params["action"])())
-    except _swap.SwapError as exc:
-        module.fail_json(msg=str(exc))
+    with _internal.reported(module, f"container_swap, action {module.params['action']}", "The module"):
+        try:
+            result = getattr(action, module.params["action"])()
+        except _swap.SwapError as exc:
+            module.fail_json(msg=str(exc))
+        module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -89,6 +89,23 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+internal_error:
+  description: >-
+    An error of the look itself, which says nothing about the host. The text of the exception is left out, since it may
+    quote a secret.
+  returned: when the look itself failed
+  type: dict
+  contains:
+    exception:
+      description: Name of the exception.
+      type: str
+    step:
+      description: The part of the look.
+      type: str
+    where:
+      description: File, line and function in which it was raised.
+      type: str
+  sample: {exception: KeyError, step: "the part container", where: "_host.py:153 container_info"}
 unfinished_swap:
   description: Whether a swap of containers was cut off, or still lacks its proof.
   returned: always
@@ -228,6 +245,7 @@ from ansible_collections.vaultwire.stack.plugins.module_utils import (
     _footprint,
     _host,
     _host_findings,
+    _internal,
     _swap,
     _vaults,
 )
@@ -269,10 +287,11 @@ def _details(
     found: t.Dict[str, t.Any] = {"vaults": [], "sites": [], "unreadable": []}
     if engine["running"]:
         found = _vaults.gather(module.run_command, proxies)
-    found["diagnosis"] = [
-        dataclasses.asdict(finding)
-        for finding in _host_findings.host_findings({**found, "engine": engine, "proxies": proxies})
-    ]
+    with _part("findings"):
+        found["diagnosis"] = [
+            dataclasses.asdict(finding)
+            for finding in _host_findings.host_findings({**found, "engine": engine, "proxies": proxies})
+        ]
     return {**found, "listeners": [socket._asdict() for socket in sockets]}
 
 
@@ -290,43 +309,65 @@ def _unfinished_moves() -> t.List[t.Tuple[str, str]]:
     ]
 
 
+def _part(name: str) -> t.ContextManager[None]:
+    """A part of the look, by whose name an error of the look itself is told."""
+    return _internal.named(f"the part {name}", (_swap.SwapError,))
+
+
+def look(module: AnsibleModule) -> t.Dict[str, t.Any]:
+    """Everything, part by part. Raises SwapError for a journal that cannot be read."""
+    params = module.params
+    with _part("packages"):
+        unfinished_packages = _host.unfinished_packages()
+    with _part("listeners"):
+        sockets = _host.listeners()
+    with _part("engine"):
+        engine = _host.engine_info(module.run_command)
+    container: t.Dict[str, t.Any] = {"exists": False}
+    with _part("container"):
+        if engine["running"]:
+            container = _host.container_info(module.run_command, params["container"])
+        # A port that the container itself publishes is held by the engine on its behalf.
+        own = _held_ports(container)
+    with _part("swap"):
+        unfinished = bool(params["swap_directory"]) and _swap.is_unfinished(params["swap_directory"])
+    with _part("proxies"):
+        proxies = _host.proxies_info(module.run_command, sockets)
+    with _part("sites of this collection"):
+        own_sites = _footprint.own_sites(_vaults.read_files, _unfinished_moves())
+    with _part("ports"):
+        conflicts = _host.port_conflicts([port for port in params["ports"] if port["port"] not in own], sockets)
+    with _part("folders"):
+        folders = [_folders.describe_folder(path) for path in params["folders"]]
+    with _part("authority"):
+        authority = _authority(params["authority_directory"])
+    return {
+        "unfinished_swap": unfinished,
+        "engine": engine,
+        "container": container,
+        "proxies": proxies,
+        "own_sites": own_sites,
+        "port_conflicts": conflicts,
+        "folders": folders,
+        "authority": authority,
+        "ipv6": os.path.exists("/proc/net/if_inet6"),
+        "systemd": os.path.isdir("/run/systemd/system"),
+        "os_family": "debian" if os.path.exists("/etc/debian_version") else "",
+        "unfinished_packages": unfinished_packages,
+        "python_requests": importlib.util.find_spec("requests") is not None,
+        **(_details(module, engine, proxies, sockets) if params["details"] else {}),
+    }
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    unfinished_packages = _host.unfinished_packages()
-    sockets = _host.listeners()
-    engine = _host.engine_info(module.run_command)
-    container = (
-        _host.container_info(module.run_command, module.params["container"]) if engine["running"] else {"exists": False}
-    )
-    own = _held_ports(container)
-    swap_directory = module.params["swap_directory"]
-    try:
-        unfinished = bool(swap_directory) and _swap.is_unfinished(swap_directory)
-    except _swap.SwapError as exc:
-        module.fail_json(msg=str(exc))
-    proxies = _host.proxies_info(module.run_command, sockets)
-    details = _details(module, engine, proxies, sockets) if module.params["details"] else {}
-    module.exit_json(
-        changed=False,
-        unfinished_swap=unfinished,
-        engine=engine,
-        container=container,
-        proxies=proxies,
-        own_sites=_footprint.own_sites(_vaults.read_files, _unfinished_moves()),
-        # A port that the container itself publishes is held by the engine on its behalf.
-        port_conflicts=_host.port_conflicts(
-            [port for port in module.params["ports"] if port["port"] not in own], sockets
-        ),
-        folders=[_folders.describe_folder(path) for path in module.params["folders"]],
-        authority=_authority(module.params["authority_directory"]),
-        ipv6=os.path.exists("/proc/net/if_inet6"),
-        systemd=os.path.isdir("/run/systemd/system"),
-        os_family="debian" if os.path.exists("/etc/debian_version") else "",
-        unfinished_packages=unfinished_packages,
-        python_requests=importlib.util.find_spec("requests") is not None,
-        **details,
-    )
+    with _internal.reported(module, "deployment_info"):
+        try:
+            found = look(module)
+        except _swap.SwapError as exc:
+            module.fail_json(msg=str(exc))
+        module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":

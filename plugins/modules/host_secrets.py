@@ -63,7 +63,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _settings, _vaults
+from ansible_collections.vaultwire.stack.plugins.module_utils import _internal, _settings, _vaults
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "key": {"type": "str", "required": True, "no_log": True},
@@ -92,6 +92,12 @@ def main() -> None:
         required_together=[("secrets_dir", "data_dir")],
         supports_check_mode=True,
     )
+    with _internal.reported(module, "host_secrets", "The module"):
+        run(module)
+
+
+def run(module: AnsibleModule) -> None:
+    """The work of the module, which ends it."""
     if module.params["container"]:
         found = _vaults.secret_values(module.run_command, module.params["container"])
     else:

@@ -213,6 +213,23 @@ timings_ms:
   returned: when the options were usable
   type: dict
   sample: {alive: 12.1, version: 12.4, hub: 13.0, hub_plain: 12.8, anonymous_hub: 15.2, total: 15.6}
+internal_error:
+  description: >-
+    An error of the check itself, which says nothing about the vault. The text of the exception is left out, since it
+    may quote a secret.
+  returned: when the check itself failed
+  type: dict
+  contains:
+    exception:
+      description: Name of the exception.
+      type: str
+    step:
+      description: The question, or the part of the probe.
+      type: str
+    where:
+      description: File, line and function in which it was raised.
+      type: str
+  sample: {exception: KeyError, step: "the question alive", where: "_hub.py:282 _skew"}
 attempts:
   description: How many times the probe was made.
   returned: when the options were usable
@@ -256,6 +273,7 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._http import (
     tls_context,
 )
 from ansible_collections.vaultwire.stack.plugins.module_utils._hub import Report, probe
+from ansible_collections.vaultwire.stack.plugins.module_utils._internal import InternalError, named
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import LayoutError
 
 ARGUMENTS: t.Dict[str, t.Dict[str, t.Any]] = {
@@ -347,8 +365,19 @@ def _shape_answer(answer: Answer) -> t.Dict[str, t.Any]:
     }
 
 
-def judge(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
-    """The result of the module, with what it warns of. Raises AddressError and LayoutError before anything is asked."""
+def judge(params: t.Mapping[str, t.Any], reveal: bool = False) -> t.Dict[str, t.Any]:
+    """The result of the module, with what it warns of. Raises AddressError and LayoutError before anything is asked.
+
+    An error of the probe itself is a result without a verdict, with its traceback where ``reveal`` says so.
+    """
+    try:
+        with named("the probe", (AddressError, LayoutError)):
+            return _judge(params)
+    except InternalError as exc:
+        return {"changed": False, **exc.result(reveal), "warnings": []}
+
+
+def _judge(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     report, attempts = probe_until_ok(params)
     more = [Finding(**entry) for entry in params["more_findings"]]
     findings = list(dict.fromkeys([*report.findings, *more]))

@@ -67,6 +67,8 @@ import urllib.parse
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.vaultwire.stack.plugins.module_utils import _internal
+
 ARGUMENTS: t.Dict[str, t.Any] = {
     "image": {"type": "str", "required": True},
     "socket": {"type": "path", "default": "/var/run/docker.sock"},
@@ -130,6 +132,12 @@ def described(image: str, status: int, said: t.Mapping[str, t.Any]) -> t.Dict[st
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    with _internal.reported(module, "image_digest", "The module"):
+        run(module)
+
+
+def run(module: AnsibleModule) -> None:
+    """The work of the module, which ends it."""
     image = module.params["image"]
     try:
         found = described(image, *ask(module.params["socket"], image, module.params["timeout"]))

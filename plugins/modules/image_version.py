@@ -54,6 +54,8 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.vaultwire.stack.plugins.module_utils import _internal
+
 ARGUMENTS: t.Dict[str, t.Any] = {
     "image": {"type": "str", "required": True},
     "pull": {"type": "bool", "default": True},
@@ -89,6 +91,12 @@ def read_release(module: AnsibleModule) -> str:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    with _internal.reported(module, "image_version", "The module"):
+        run(module)
+
+
+def run(module: AnsibleModule) -> None:
+    """The work of the module, which ends it."""
     if module.get_bin_path("docker") is None or module.run_command(["docker", "version"])[0] != 0:
         module.exit_json(changed=False, version="")
     before = image_id(module)

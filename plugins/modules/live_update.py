@@ -138,6 +138,23 @@ account:
     removed:
       description: Whether nothing of a throwaway account is left; null for a given one.
       type: bool
+internal_error:
+  description: >-
+    An error of the check itself, which says nothing about the vault. The text of the exception is left out, since it
+    may quote a secret.
+  returned: when the check itself failed
+  type: dict
+  contains:
+    exception:
+      description: Name of the exception.
+      type: str
+    step:
+      description: The step of the live update.
+      type: str
+    where:
+      description: File, line and function in which it was raised.
+      type: str
+  sample: {exception: KeyError, step: "the step connect", where: "_live.py:164 open"}
 skipped:
   description: True in check mode, in which nothing is done.
   returned: in check mode
@@ -155,6 +172,7 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._http import (
     parse_target,
     tls_context,
 )
+from ansible_collections.vaultwire.stack.plugins.module_utils._internal import InternalError, named
 from ansible_collections.vaultwire.stack.plugins.module_utils._live import LiveUpdate, Options, Outcome
 from ansible_collections.vaultwire.stack.plugins.module_utils._session import LiveUpdateError
 
@@ -209,14 +227,24 @@ def shape(outcome: Outcome) -> t.Dict[str, t.Any]:
     }
 
 
-def judge(params: t.Mapping[str, t.Any], check_mode: bool) -> t.Dict[str, t.Any]:
-    """The result of the module. Raises AddressError and LiveUpdateError before anything is asked."""
+def judge(params: t.Mapping[str, t.Any], check_mode: bool, reveal: bool = False) -> t.Dict[str, t.Any]:
+    """The result of the module. Raises AddressError and LiveUpdateError before anything is asked.
+
+    An error of the check itself is returned with its traceback where ``reveal`` says so.
+    """
     if check_mode:
         text = "The live update was not proved: it writes to the vault, for a moment."
         return {"changed": False, "skipped": True, "msg": text}
     for library, trace in MISSING.items():
         return {"failed": True, "msg": missing_required_lib(library), "exception": trace}
-    outcome = prove(params)
+    try:
+        with named("the live update", (AddressError, LiveUpdateError)):
+            outcome = prove(params)
+    except InternalError as exc:
+        return {"changed": False, **exc.result(reveal)}
+    if outcome.internal is not None:
+        told = outcome.internal.result(reveal)
+        return {**shape(outcome), **told, "msg": " ".join([told["msg"], *outcome.problems])}
     if outcome.problems:
         return {**shape(outcome), "failed": True, "msg": " ".join(outcome.problems)}
     return shape(outcome)

@@ -83,7 +83,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _settings
+from ansible_collections.vaultwire.stack.plugins.module_utils import _internal, _settings
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "directory": {"type": "path", "required": True},
@@ -115,6 +115,12 @@ def read_saved(path: str, uid: t.Optional[int], gid: t.Optional[int]) -> t.Optio
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, required_together=[("uid", "gid")], supports_check_mode=True)
+    with _internal.reported(module, "saved_settings", "The module"):
+        run(module)
+
+
+def run(module: AnsibleModule) -> None:
+    """The work of the module, which ends it."""
     params = module.params
     path = os.path.join(params["directory"], "config.json")
     try:

@@ -91,7 +91,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _files
+from ansible_collections.vaultwire.stack.plugins.module_utils import _files, _internal
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "directory": {"type": "path", "required": True},
@@ -136,6 +136,12 @@ def _make_directory(directory: str, uid: int, gid: int) -> None:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    with _internal.reported(module, "secret_files", "The module"):
+        run(module)
+
+
+def run(module: AnsibleModule) -> None:
+    """The work of the module, which ends it."""
     params = module.params
     bad = [name for name in params["secrets"] if not re.fullmatch(r"[a-z0-9_]+", name)]
     if bad or not all(isinstance(value, str) for value in params["secrets"].values()):

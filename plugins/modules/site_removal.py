@@ -99,7 +99,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _files, _footprint, _transaction
+from ansible_collections.vaultwire.stack.plugins.module_utils import _files, _footprint, _internal, _transaction
 from ansible_collections.vaultwire.stack.plugins.module_utils._vaults import read_files
 
 ARGUMENTS: t.Dict[str, t.Any] = {
@@ -135,6 +135,12 @@ def changes_of(gone: _footprint.Removal) -> t.List[t.Tuple[_files.Wanted, _files
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    with _internal.reported(module, "site_removal", "The module"):
+        run(module)
+
+
+def run(module: AnsibleModule) -> None:
+    """The work of the module, which ends it."""
     provider, site = module.params["provider"], module.params["site"]
     mark = _footprint.FOOTPRINTS[provider]
     gone = _footprint.removal(provider, site, read_files)

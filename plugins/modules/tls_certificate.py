@@ -82,7 +82,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _tls
+from ansible_collections.vaultwire.stack.plugins.module_utils import _internal, _tls
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "host": {"type": "str", "required": True},
@@ -135,6 +135,12 @@ def internal(module: AnsibleModule) -> t.Dict[str, t.Any]:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    with _internal.reported(module, "tls_certificate", "The module"):
+        run(module)
+
+
+def run(module: AnsibleModule) -> None:
+    """The work of the module, which ends it."""
     params = module.params
     if module.get_bin_path("openssl") is None and not (module.check_mode and not params["certificate"]):
         module.fail_json(

@@ -117,7 +117,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _backup
+from ansible_collections.vaultwire.stack.plugins.module_utils import _backup, _internal
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "container": {"type": "str", "default": "vaultwarden"},
@@ -132,6 +132,12 @@ ARGUMENTS: t.Dict[str, t.Any] = {
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    with _internal.reported(module, "vault_backup", "The module"):
+        run(module)
+
+
+def run(module: AnsibleModule) -> None:
+    """The work of the module, which ends it."""
     params = module.params
     settings = _backup.Settings(
         params["container"], params["data_dir"], params["directory"], params["keep"], params["server_url"]

@@ -113,7 +113,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _backup, _restore
+from ansible_collections.vaultwire.stack.plugins.module_utils import _backup, _internal, _restore
 from ansible_collections.vaultwire.stack.plugins.module_utils._swap import Engine
 
 ARGUMENTS: t.Dict[str, t.Any] = {
@@ -191,6 +191,12 @@ def concluded(module: AnsibleModule) -> t.Dict[str, t.Any]:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    with _internal.reported(module, "vault_restore", "The module"):
+        run(module)
+
+
+def run(module: AnsibleModule) -> None:
+    """The work of the module, which ends it."""
     if not module.check_mode:
         os.makedirs(module.params["directory"], mode=0o700, exist_ok=True)
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vaultwire.stack.plugins.module_utils import _internal
 from ansible_collections.vaultwire.stack.plugins.module_utils._diagnosis import audience
 
 Data = t.Dict[str, t.Any]
@@ -122,7 +123,9 @@ def why_not(settings: Data) -> Data:
     look = settings["failed_look"]
     if look:
         said = str(look.get("msg") or "A look at the host ended without a result.").rstrip()
-        return {"failed": True, "unreachable": bool(look.get("unreachable")), "msg": f"{said} The vault was not asked."}
+        kept = {_internal.KEY: look[_internal.KEY]} if look.get(_internal.KEY) else {}
+        text = f"{said} The vault was not asked."
+        return {"failed": True, "unreachable": bool(look.get("unreachable")), "msg": text, **kept}
     found = problems(settings)
     return {"failed": True, "msg": " ".join([*found, "Nothing has been changed."])} if found else {}
 
@@ -135,6 +138,9 @@ def verdict(proof: Data, settings: Data, check_mode: bool = False) -> Data:
         return {"unreachable": True, "msg": probe["msg"]}
     if probe.get("failed") or "verdict" not in probe:
         return {**probe, "failed": True, "msg": probe.get("msg") or "The probe ended without a result."}
+    if live.get(_internal.KEY):
+        said = f"Both hubs of {proof['url']} answer, and a live update was not proved. {live['msg']}"
+        return {"failed": True, "msg": said, _internal.KEY: live[_internal.KEY]}
     # Without an account of its own the check depends on the server's patience, which is no fault of the channel.
     limited = bool(live.get("rate_limited")) and live_update != "always"
     proved = "delete_ms" in (live.get("latencies") or {}) and not live.get("failed")

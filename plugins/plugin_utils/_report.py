@@ -16,6 +16,7 @@ import typing as t
 import jinja2
 from markupsafe import Markup
 
+from ansible_collections.vaultwire.stack.plugins.module_utils import _internal
 from ansible_collections.vaultwire.stack.plugins.module_utils._diagnosis import audience
 
 Data = t.Dict[str, t.Any]
@@ -27,6 +28,10 @@ _RANK = {"error": 0, "warning": 1, "ok": 2}
 _FIELDS = ("code", "severity", "symptom", "cause", "fix")
 _NO_RESULT = "The host was unreachable, or the run failed on it before anything was asked."
 _NO_RESULT_FIX = "Look for the host in the output of ansible-playbook, put that right, and run again."
+_CHECK_FAILED_FIX = (
+    "The check itself failed, so nothing is known of the host. Report the line of its entry to the collection's "
+    "maintainers."
+)
 _ACCOUNT_FIX = "Give the check an account, best notifications_check_email and notifications_check_password."
 _LIMITED = "The server took no further login just now (429)."
 
@@ -42,7 +47,7 @@ def shape(proofs: t.Mapping[str, t.Optional[Data]], generated: str) -> Data:
             "hosts": len(hosts),
             **{
                 status: sum(host["status"] == status for host in hosts)
-                for status in ("proved", "hubs_only", "faulty", "no_result")
+                for status in ("proved", "hubs_only", "faulty", "no_result", "check_failed")
             },
             **{
                 f"{severity}s": sum(found["severity"] == severity for host in hosts for found in host["findings"])
@@ -65,14 +70,16 @@ def _host(name: str, proof: Data) -> Data:
     latencies = _numbers(live.get("latencies"), [f"{step}_ms" for step in STEPS])
     live_state = _live_state(live, latencies, bool(proof.get("live_required")))
     findings = _findings(proof)
-    if "verdict" not in probe:
+    if probe.get(_internal.KEY) or live.get(_internal.KEY):
+        status = "check_failed"
+    elif "verdict" not in probe:
         status = "no_result"
     elif probe["verdict"] != "ok" or live_state == "fail" or any(f["severity"] == "error" for f in findings):
         status = "faulty"
     else:
         status = "proved" if live_state == "pass" else "hubs_only"
     severity = "warning" if findings else "ok"
-    if status in ("no_result", "faulty"):
+    if status in ("no_result", "faulty", "check_failed"):
         severity = "error"
     return {
         "host": name,
@@ -82,7 +89,7 @@ def _host(name: str, proof: Data) -> Data:
         "version": str(probe.get("version") or ""),
         "era": str(probe.get("era") or "unknown"),
         "layout": str(probe.get("layout") or ""),
-        "checks": _checks(probe, live, live_state) if status != "no_result" else [],
+        "checks": _checks(probe, live, live_state) if "verdict" in probe else [],
         "latencies_ms": {step: latencies[f"{step}_ms"] for step in STEPS if f"{step}_ms" in latencies},
         "timings_ms": _numbers(probe.get("timings_ms"), list(_dict(probe.get("timings_ms")))),
         "findings": findings,
@@ -104,7 +111,8 @@ def _live_state(live: Data, latencies: t.Mapping[str, float], required: bool) ->
     """Whether a change was seen to arrive (pass), was not (fail), or was not asked for (skip)."""
     if "delete_ms" in latencies and not live.get("msg"):
         return "pass"
-    if not live or live.get("skipped") or (live.get("rate_limited") and not required):
+    # What an error of the check itself left untried is no fault of the channel.
+    if not live or live.get("skipped") or live.get(_internal.KEY) or (live.get("rate_limited") and not required):
         return "skip"
     return "fail"
 
@@ -190,6 +198,8 @@ def _push(proof: Data, live: bool) -> Data:
 
 def _note(status: str, probe: Data, live: Data, live_state: str) -> str:
     """What no finding says."""
+    if status == "check_failed":
+        return str((probe if probe.get(_internal.KEY) else live).get("msg") or "The check itself failed.")
     if status == "no_result":
         return str(probe.get("msg") or _NO_RESULT)
     if live_state == "fail":
@@ -216,6 +226,8 @@ def _needs(host: Data) -> t.Iterator[t.Tuple[str, str, str]]:
         yield finding["severity"], finding["code"], finding["fix"]
     if host["status"] == "no_result":
         yield "error", "", _NO_RESULT_FIX
+    elif host["status"] == "check_failed":
+        yield "error", "", _CHECK_FAILED_FIX
     elif host["status"] == "hubs_only":
         yield "ok", "", f"{_ACCOUNT_FIX} A change that another session sees is the whole proof."
     elif host["status"] == "faulty" and not any(f["severity"] == "error" for f in host["findings"]):

@@ -54,7 +54,8 @@ def test_no_host_is_missing_and_the_worst_come_first() -> None:
     jsonschema.validate({**report, "hosts": [{**host, "version": ""} for host in report["hosts"]]}, SCHEMA)
     assert {host["host"] for host in report["hosts"]} == set(proofs)
     assert report["summary"] == {
-        "hosts": 12, "proved": 7, "hubs_only": 1, "faulty": 3, "no_result": 1, "errors": 2, "warnings": 1
+        "hosts": 12, "proved": 7, "hubs_only": 1, "faulty": 3, "no_result": 1, "check_failed": 0,
+        "errors": 2, "warnings": 1
     }  # fmt: skip
     severities = [host["severity"] for host in report["hosts"]]
     assert severities == sorted(severities, key=["error", "warning", "ok"].index)
