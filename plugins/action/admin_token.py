@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import typing as t
 
 from ansible.plugins.action import ActionBase
@@ -43,8 +42,6 @@ class ActionModule(ActionBase):
             text = answer.get("msg") or "the host gave no answer"
             judged = _admin_token.Judged("", "", False, f"The admin token could not be compared: {text}")
         else:
-            judged = _admin_token.judge(
-                arguments["token"], found["file"], found["saved"], arguments["hashed"], sys.executable
-            )
+            judged = _admin_token.judge(arguments["token"], found["file"], found["saved"], arguments["hashed"])
         result.update(changed=False, **judged._asdict())
         return result

@@ -24,7 +24,7 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     upgrade_problem as _layout_upgrade_problem,
 )
-from ansible_collections.vaultwire.stack.plugins.plugin_utils import _check
+from ansible_collections.vaultwire.stack.plugins.plugin_utils import _admin_token, _check
 
 Result = t.TypeVar("Result")
 
@@ -84,6 +84,11 @@ def vaultwarden_plan(settings: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
     }
 
 
+def vaultwarden_problems(settings: t.Dict[str, t.Any]) -> t.List[str]:
+    """Why settings of the role cannot work, and what the controller lacks for them; as full sentences."""
+    return [*_settings.find_problems(settings), *_admin_token.problems(settings)]
+
+
 def image_reference(version: str, allow_floating: bool = False) -> str:
     """``'v1.37.2'`` -> ``'1.37.2'``: what follows the colon of an image name."""
     return parse_image_version(version, allow_floating).reference
@@ -121,13 +126,16 @@ def without_invocation(result: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
 
 def push_state(
     host: t.Dict[str, t.Any],
-    region: t.Optional[str] = None,
+    region: str = "unknown",
     environment: t.Optional[t.Dict[str, t.Any]] = None,
 ) -> str:
-    """Whether push is configured: as deployment_info saw it, else by the settings of the server, else unknown."""
+    """Whether push is configured: as deployment_info saw it, else by the settings of the server, else unknown.
+
+    ``region`` is ``unknown`` where the settings of the server are not.
+    """
     if host.get("vaults"):
         return _host_findings.push_state(host["vaults"])
-    if region is None:
+    if region == "unknown":
         return "unknown"
     by_hand = _settings.as_text((environment or {}).get("PUSH_ENABLED", False))
     return "configured" if region or by_hand == "true" else "none"
@@ -164,7 +172,8 @@ class FilterModule:
             "layout_plan": _guard(layout_plan),
             "vaultwarden_plan": _guard(vaultwarden_plan),
             "notifications_check_problems": _check.problems,
-            "vaultwarden_problems": _settings.find_problems,
+            "live_update_wanted": _check.live_wanted,
+            "vaultwarden_problems": vaultwarden_problems,
             "fail2ban_problems": _bans.find_problems,
             "vaultwarden_folder_problems": _settings.folder_problems,
             "vaultwarden_environment": _guard(_settings.build_environment),

@@ -139,9 +139,14 @@ def plan_for(settings: Settings) -> LayoutPlan:
         parse_version(version),
         layout=settings["layout"],
         http_port=settings["container_port"],
-        websocket_port=settings.get("websocket_port"),
+        websocket_port=_websocket_port(settings),
         base_path=parse_domain(settings["domain"]).base_path,
     )
+
+
+def _websocket_port(settings: Settings) -> t.Any:
+    """The second port where one was chosen; the variable has no default."""
+    return None if settings.get("websocket_port") in (None, "") else settings["websocket_port"]
 
 
 def build_environment(settings: Settings) -> t.Dict[str, str]:
@@ -191,7 +196,7 @@ def secrets_of(settings: Settings) -> t.Dict[str, str]:
     secrets = dict(settings["secrets"])
     if settings.get("log_mark"):
         secrets["LOG_TIMESTAMP_FORMAT"] = f"{LOG_TIME} {settings['log_mark']}"
-    if settings.get("admin_token") is not None:
+    if settings.get("admin_token_set"):
         secrets["ADMIN_TOKEN"] = settings["admin_token"]
     return dict(sorted(secrets.items()))
 
@@ -253,7 +258,7 @@ def _check_layout(settings: Settings) -> t.Iterator[str]:
         if parsed.version is None and not settings.get("resolved_version"):
             return
         version = parse_version(settings.get("resolved_version") or settings["version"])
-        plan_layout(version, settings["layout"], settings["container_port"], settings.get("websocket_port"))
+        plan_layout(version, settings["layout"], settings["container_port"], _websocket_port(settings))
     except LayoutError as exc:
         named = "vaultwarden_" in str(exc)
         yield str(exc) if named else f"{_cause_of(settings)} cannot be used. {exc}"
@@ -444,10 +449,10 @@ def _check_header(settings: Settings) -> t.Iterator[str]:
 
 
 def _check_admin_token(settings: Settings) -> t.Iterator[str]:
-    token = settings.get("admin_token")
-    if token is None:
+    # Left out, the admin page is off; left blank, that may have been meant or not.
+    if not settings.get("admin_token_set"):
         return
-    problem = secret_problem(token)
+    problem = secret_problem("" if settings["admin_token"] is None else settings["admin_token"])
     if problem:
         yield (
             f"vaultwarden_admin_token {problem} Nothing of its value is shown here. Remove the variable to switch the "

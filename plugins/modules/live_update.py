@@ -159,13 +159,17 @@ skipped:
   description: True in check mode, in which nothing is done.
   returned: in check mode
   type: bool
+missing:
+  description: Which packages the Python that runs the module lacks, and how to install them; empty if it has all.
+  returned: in check mode
+  type: str
 """
 
-import traceback
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.vaultwire.stack.plugins.module_utils import _packages
 from ansible_collections.vaultwire.stack.plugins.module_utils._http import (
     VAULT_ARGUMENTS,
     AddressError,
@@ -176,15 +180,7 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._internal import I
 from ansible_collections.vaultwire.stack.plugins.module_utils._live import LiveUpdate, Options, Outcome
 from ansible_collections.vaultwire.stack.plugins.module_utils._session import LiveUpdateError
 
-MISSING: t.Dict[str, str] = {}
-try:
-    import websocket  # noqa: F401  (the package websocket-client, used by _live) pylint: disable=unused-import
-except ImportError:
-    MISSING["websocket-client"] = traceback.format_exc()
-try:
-    import msgpack  # noqa: F401  (used by _live) pylint: disable=unused-import
-except ImportError:
-    MISSING["msgpack"] = traceback.format_exc()
+MISSING = _packages.missing(_packages.LIVE_UPDATE)
 
 ARGUMENTS: t.Dict[str, t.Dict[str, t.Any]] = {
     **VAULT_ARGUMENTS,
@@ -232,11 +228,12 @@ def judge(params: t.Mapping[str, t.Any], check_mode: bool, reveal: bool = False)
 
     An error of the check itself is returned with its traceback where ``reveal`` says so.
     """
+    lacking = _packages.problem("The live update", MISSING, "this host")
     if check_mode:
         text = "The live update was not proved: it writes to the vault, for a moment."
-        return {"changed": False, "skipped": True, "msg": text}
-    for library, trace in MISSING.items():
-        return {"failed": True, "msg": missing_required_lib(library), "exception": trace}
+        return {"changed": False, "skipped": True, "msg": text, "missing": lacking}
+    if lacking:
+        return {"failed": True, "msg": lacking}
     try:
         with named("the live update", (AddressError, LiveUpdateError)):
             outcome = prove(params)

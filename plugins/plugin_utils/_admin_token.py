@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.vaultwire.stack.plugins.module_utils import _packages
+
 HASHED = "$argon2"
 #: A hash names its own price, and a host that is no longer its owner's may name any.
 _HIGHEST = {"time_cost": 16, "memory_cost": 256 * 1024, "parallelism": 16}
@@ -17,22 +19,25 @@ SAVED_PLAIN = (
 )
 
 
-class NoLibrary(Exception):
-    """argon2-cffi is not installed; the text says what to do."""
+def problems(settings: t.Mapping[str, t.Any]) -> t.List[str]:
+    """What the controller lacks for the hash that these settings of the role vaultwarden ask for."""
+    lacking = library_problem() if settings["admin_token_hash"] and settings["admin_token_set"] else ""
+    return [lacking] if lacking else []
+
+
+def library_problem() -> str:
+    """What the controller lacks to hash and compare tokens, and how to get it; empty if it lacks nothing."""
+    lacking = _packages.problem("vaultwarden_admin_token_hash", _packages.missing(_packages.ADMIN_TOKEN_HASH))
+    other = "Or leave that variable out, and set vaultwarden_admin_token to the string that `vaultwarden hash` prints."
+    return f"{lacking} {other}" if lacking else ""
 
 
 class Tokens:
     """Compares a token with what is kept of one, and hashes it."""
 
-    def __init__(self, interpreter: str) -> None:
-        try:
-            import argon2
-        except ImportError:
-            raise NoLibrary(
-                f"vaultwarden_admin_token_hash needs the Python library argon2-cffi on the controller, and "
-                f"{interpreter} has none. Install it: {interpreter} -m pip install argon2-cffi. Or leave that variable "
-                f"out, and give the string that `vaultwarden hash` prints in vaultwarden_admin_token."
-            ) from None
+    def __init__(self) -> None:
+        import argon2
+
         self._argon2 = argon2
         # What `vaultwarden hash` takes by default.
         self._hasher = argon2.PasswordHasher(
@@ -64,16 +69,14 @@ class Judged(t.NamedTuple):
     problem: str = ""
 
 
-def judge(token: str, file: str, saved: str, hashed: bool, interpreter: str) -> Judged:
+def judge(token: str, file: str, saved: str, hashed: bool) -> Judged:
     """Compare the wanted token with the server's file and with what the admin page saved; empty is none."""
     if token.startswith(HASHED):
         return Judged(token, token, file == token)
-    try:
-        tokens: t.Optional[Tokens] = Tokens(interpreter)
-    except NoLibrary as exc:
-        if hashed:
-            return Judged("", "", False, str(exc))
-        tokens = None
+    lacking = library_problem()
+    if lacking and hashed:
+        return Judged("", "", False, lacking)
+    tokens = None if lacking else Tokens()
     opens = file == token or (tokens is not None and tokens.fits(token, file))
     if not hashed or tokens is None:
         return Judged(token, token, opens)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _internal
+from ansible_collections.vaultwire.stack.plugins.module_utils import _internal, _packages
 from ansible_collections.vaultwire.stack.plugins.module_utils._diagnosis import audience
 
 Data = t.Dict[str, t.Any]
@@ -75,7 +75,15 @@ def problems(settings: Data) -> t.List[str]:
             "empty.",
         ),
     )
-    return [text for broken, text in rules if broken]
+    return [*(text for broken, text in rules if broken), *_needs(settings)]
+
+
+def _needs(settings: Data) -> t.Iterator[str]:
+    """What Ansible's own Python lacks for the live update. A host is asked by the module itself."""
+    if settings["from"] == "controller" and live_wanted(settings):
+        lacking = _packages.problem("The proof of a live update", _packages.missing(_packages.LIVE_UPDATE))
+        if lacking:
+            yield f"{lacking} To do without this proof, set notifications_check_live_update to never."
 
 
 def has_account(settings: Data) -> bool:

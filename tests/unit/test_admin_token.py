@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 import sys
 from pathlib import Path
@@ -29,20 +28,13 @@ CHEAP_HASH = CHEAP.hash(TOKEN)
 
 def judge(file: str = "", saved: str = "", token: str = TOKEN, hashed: bool = True) -> _admin_token.Judged:
     """Compare as the action does."""
-    return _admin_token.judge(token, file, saved, hashed, "/usr/bin/python3")
+    return _admin_token.judge(token, file, saved, hashed)
 
 
 @pytest.fixture
 def no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """A controller without argon2-cffi."""
-    original = builtins.__import__
-
-    def refuse(name: str, *arguments: Any, **options: Any) -> Any:
-        if name == "argon2":
-            raise ImportError(name)
-        return original(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setitem(sys.modules, "argon2", None)
 
 
 @pytest.mark.parametrize(
@@ -109,10 +101,20 @@ def test_where_nothing_is_hashed_it_is_only_compared(file: str, opens: bool) -> 
 def test_a_missing_library_is_named_with_its_remedy(no_library: None) -> None:
     """By the Python that lacks it; and only where a hash is wanted."""
     judged = judge()
-    for word in ("vaultwarden_admin_token_hash", "argon2-cffi", "/usr/bin/python3 -m pip install"):
+    for word in ("vaultwarden_admin_token_hash", "argon2-cffi", f"{sys.executable} -m pip install"):
         assert word in judged.problem
     assert judge(TOKEN, hashed=False) == _admin_token.Judged(TOKEN, TOKEN, True)
     assert not judge(HASH, hashed=False).opens
+
+
+@pytest.mark.parametrize(("wanted", "given", "lacks"), [(True, True, True), (True, False, False), (False, True, False)])
+def test_the_library_is_asked_for_with_the_settings(wanted: bool, given: bool, lacks: bool, no_library: None) -> None:
+    """Before anything changes, and where a token is to be hashed only."""
+    assert bool(_admin_token.problems({"admin_token_hash": wanted, "admin_token_set": given})) is lacks
+
+
+def test_a_library_that_is_there_is_no_problem() -> None:
+    assert _admin_token.problems({"admin_token_hash": True, "admin_token_set": True}) == []
 
 
 def test_the_host_answers_under_the_key(tmp_path: Path) -> None:

@@ -443,9 +443,10 @@ def test_options_that_cannot_work_are_refused_before_anything_is_asked(arguments
 
 @pytest.mark.parametrize("library", ["websocket-client", "msgpack"])
 def test_a_missing_library_is_named(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(live_update.MISSING, library, "a trace")
+    monkeypatch.setattr(live_update, "MISSING", [library])
     result = prove("https://127.0.0.1:9", signup=True)
-    assert library in result["msg"]
+    assert result["failed"] and f"-m pip install {library}" in result["msg"]
+    assert live_update.judge({}, check_mode=True)["missing"] == result["msg"]
 
 
 def test_a_server_that_is_not_there_is_named() -> None:

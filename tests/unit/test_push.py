@@ -22,14 +22,14 @@ ON, OFF = {"PUSH_ENABLED": "TRUE"}, {"PUSH_ENABLED": "false"}
 @pytest.mark.parametrize(
     ("vaults", "settings", "expected"),
     [
-        ([vault(ON)], (None, {}), "configured"),
+        ([vault(ON)], ("unknown", {}), "configured"),
         ([vault(OFF)], ("us", {}), "none"),
-        ([vault({})], (None, {}), "none"),
-        ([vault(ON), vault(ON)], (None, {}), "configured"),
-        ([vault(ON), vault(OFF)], (None, {}), "unknown"),
-        ([vault(OFF, "PUSH_ENABLED")], (None, {}), "unknown"),
-        ([vault(ON, broken=True)], (None, {}), "unknown"),
-        ([], (None, {}), "unknown"),
+        ([vault({})], ("unknown", {}), "none"),
+        ([vault(ON), vault(ON)], ("unknown", {}), "configured"),
+        ([vault(ON), vault(OFF)], ("unknown", {}), "unknown"),
+        ([vault(OFF, "PUSH_ENABLED")], ("unknown", {}), "unknown"),
+        ([vault(ON, broken=True)], ("unknown", {}), "unknown"),
+        ([], ("unknown", {}), "unknown"),
         ([], ("", {}), "none"),
         ([], ("eu", {}), "configured"),
         ([], ("", {"PUSH_ENABLED": True}), "configured"),
@@ -37,7 +37,7 @@ ON, OFF = {"PUSH_ENABLED": "TRUE"}, {"PUSH_ENABLED": "false"}
     ],
 )
 def test_push_is_known_from_the_host_else_from_the_settings(
-    vaults: list[dict[str, Any]], settings: tuple[str | None, dict[str, Any]], expected: str
+    vaults: list[dict[str, Any]], settings: tuple[str, dict[str, Any]], expected: str
 ) -> None:
     """Several vaults that differ, or a value that the admin page saved, are no answer."""
     assert push_state({"vaults": vaults}, *settings) == expected

@@ -89,6 +89,12 @@ def test_versions_of_the_server_are_compared_in_the_model_only() -> None:
         assert "is version(" not in path.read_text(encoding="utf-8"), path
 
 
+def test_what_is_absent_is_asked_for_by_name() -> None:
+    """What default(none) gives has differed between releases of ansible-core; "is defined" and default('') have not."""
+    files = sources("roles/**/*.yml", "playbooks/**/*.yml", "roles/**/*.j2")
+    assert [path for path in files if re.search(r"default\(\s*[Nn]one\b", path.read_text(encoding="utf-8"))] == []
+
+
 def test_no_group_name_stands_in_a_role() -> None:
     """Roles know nothing of inventories."""
     for path in sources("roles/**/*.yml"):
