@@ -3,15 +3,17 @@
 
 Usage: sanity.py [--ansible-test PATH] [ARGUMENT...]
 
-PATH is the ansible-test of the core to test with, by default the one beside the running Python. Further arguments go to
-ansible-test, for example ``--test validate-modules``. ansible-test keeps a virtual environment with pinned packages for
-each of its tests. Here they are kept in build/sanity, so the network is needed for the first run with a core only.
+PATH is the ansible-test of the core to test with. By default it is the core that requirements.txt brings to the newest
+Python of this machine. Further arguments go to ansible-test, for example ``--test validate-modules``. ansible-test
+keeps a virtual environment with pinned packages for each of its tests. Here all of them are kept in build/sanity, so
+the network is needed for the first run with a core only.
 
 Ends with ansible-test's own code. Runs with the standard library of Python 3.11, so that any controller can start it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -23,8 +25,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "sanity"
-#: Tests that would find nothing to do: the collection has no PowerShell.
-LEFT_OUT = ("pslint",)
+#: Tests for files of one kind, of which the collection has none. They would want a program for it.
+BY_SUFFIX = {"pslint": ".ps1", "shellcheck": ".sh"}
 #: ansible-test fetches the installer of pip from a server of its own. This does the same with the pip that Python
 #: carries, so that a package index is all that is needed.
 INSTALLER = """\
@@ -36,6 +38,45 @@ subprocess.check_call([sys.executable, "-m", "ensurepip"], stdout=subprocess.DEV
 packages = [argument for argument in sys.argv[1:] if "==" in argument]
 sys.exit(subprocess.call([sys.executable, "-m", "pip", "install", "--quiet", *packages]))
 """
+
+
+def python_directories() -> list[str]:
+    """Where Pythons may be. pyenv's starters refuse to run most versions that it has; its versions themselves do."""
+    usual = [entry for entry in os.environ["PATH"].split(os.pathsep) if Path(entry).name != "shims"]
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob("versions/*/bin")
+    return [*usual, *map(str, sorted(versions))]
+
+
+def newest_python() -> tuple[int, Path]:
+    """The newest Python 3 of this machine that is at least the running one, and its minor version."""
+    found = [(sys.version_info.minor, Path(sys.executable))]
+    for directory in python_directories():
+        for path in Path(directory).glob("python3.*"):
+            minor = re.fullmatch(r"python3\.(\d+)", path.name)
+            if minor and os.access(path, os.X_OK):
+                found.append((int(minor.group(1)), path))
+    # The first of equals is the running one, whose environment has everything already.
+    return max(found, key=lambda item: item[0])
+
+
+def newest_ansible_test() -> Path:
+    """The ansible-test of the newest core that runs here; installed if it is not the one beside this Python."""
+    minor, python = newest_python()
+    if minor == sys.version_info.minor:
+        return Path(sys.executable).parent / "ansible-test"
+    # The collections of the package "ansible" are not needed.
+    locked = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    wanted = re.sub(r"^ansible==.*(?:\n .*)*\n", "", locked, flags=re.MULTILINE)
+    place = HOME / f"python3.{minor}"
+    stamp = place / "requirements.txt"
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        subprocess.run([str(python), "-m", "venv", "--clear", str(place)], check=True)
+        fresh = place / "requirements.new"
+        fresh.write_text(wanted, encoding="utf-8")
+        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
+        subprocess.run([*pip, "-r", str(fresh)], check=True)
+        fresh.rename(stamp)
+    return place / "bin" / "ansible-test"
 
 
 def install(bin_directory: Path, directory: Path) -> Path:
@@ -78,40 +119,47 @@ def prepare_home(bin_directory: Path) -> None:
         shutil.copytree(settings, HOME / ".config" / "pip", dirs_exist_ok=True)
 
 
-def search_path(bin_directory: Path) -> str:
-    """Where ansible-test finds Pythons: each that is there has its import and compile tests.
-
-    pyenv puts a starter for every version on the path, of which most refuse to start. Its versions themselves do.
-    """
-    usual = [entry for entry in os.environ["PATH"].split(os.pathsep) if Path(entry).name != "shims"]
-    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob("versions/*/bin")
-    return os.pathsep.join([str(bin_directory), *usual, *map(str, sorted(versions))])
-
-
 def environment(bin_directory: Path) -> dict[str, str]:
-    """The caller's environment without Ansible's settings, with a home of its own."""
+    """The caller's environment without Ansible's settings, with a home of its own and all Pythons of the machine.
+
+    ansible-test imports and compiles what runs on hosts with each Python that it finds.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    return {**kept, "HOME": str(HOME), "PATH": search_path(bin_directory), "LC_ALL": "C.UTF-8"}
+    path = os.pathsep.join([str(bin_directory), *python_directories()])
+    return {**kept, "HOME": str(HOME), "PATH": path, "LC_ALL": "C.UTF-8"}
+
+
+def left_out(collection: Path) -> list[str]:
+    """Tests for which the collection has no file."""
+    return [name for name, suffix in BY_SUFFIX.items() if not any(collection.rglob(f"*{suffix}"))]
+
+
+def run(program: Path, further: list[str]) -> int:
+    """Install the collection in a temporary directory and test it there."""
+    prepare_home(program.parent)
+    subprocess.run([str(program), "--version"], check=True)
+    with tempfile.TemporaryDirectory(prefix="sanity-") as directory:
+        collection = install(program.parent, Path(directory))
+        skipped = [] if "--test" in further else [f"--skip-test={name}" for name in left_out(collection)]
+        return subprocess.run(
+            [str(program), "sanity", "--python=default", "--requirements", "--color=no", *skipped, *further],
+            cwd=collection,
+            env=environment(program.parent),
+            check=False,
+        ).returncode
 
 
 def main() -> int:
-    """Install the collection in a temporary directory and test it there."""
+    """Take the core to test with, and test."""
     parser = ArgumentParser(description="Run ansible-test sanity on the built and installed collection.")
-    parser.add_argument("--ansible-test", type=Path, default=Path(sys.executable).parent / "ansible-test")
+    parser.add_argument("--ansible-test", type=Path)
     options, further = parser.parse_known_args()
-    # Not resolved: the links of a virtual environment are what makes it one.
-    bin_directory = options.ansible_test.absolute().parent
-    prepare_home(bin_directory)
-    with tempfile.TemporaryDirectory(prefix="sanity-") as directory:
-        collection = install(bin_directory, Path(directory))
-        left_out = [argument for name in LEFT_OUT for argument in ("--skip-test", name)]
-        return subprocess.run(
-            [str(options.ansible_test), "sanity", "--python", "default", "--requirements", "--color", "no"]
-            + (further if "--test" in further else [*left_out, *further]),
-            cwd=collection,
-            env=environment(bin_directory),
-            check=False,
-        ).returncode
+    HOME.mkdir(parents=True, exist_ok=True)
+    with (HOME / "lock").open("w", encoding="utf-8") as lock:
+        # Two runs at once would make the same virtual environments.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Not resolved: the links of a virtual environment are what makes it one.
+        return run((options.ansible_test or newest_ansible_test()).absolute(), further)
 
 
 if __name__ == "__main__":
