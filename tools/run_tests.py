@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "test"
 
 LINTERS = {
+    "sanity": ["python3", "tools/sanity.py"],
     "yamllint": ["yamllint", "--strict", "."],
     "ruff check": ["ruff", "check", "."],
     "ruff format": ["ruff", "format", "--check", "."],

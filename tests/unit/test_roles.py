@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
+
+from tools import make_defaults
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
@@ -38,6 +41,63 @@ def test_specs_and_defaults_are_the_same(role: str) -> None:
     commented = {name for name in COMMENTED.findall(path.read_text(encoding="utf-8")) if name.startswith(f"{role}_")}
     assert {name: option["default"] for name, option in options.items() if "default" in option} == defaults
     assert {name for name, option in options.items() if "default" not in option} == commented - set(defaults)
+
+
+def test_the_words_of_a_setting_stand_in_its_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tools/make_defaults.py writes the comments of the defaults, and keeps examples, values and the introduction."""
+    assert make_defaults.main(["--check"]) == 0
+    shutil.copytree(ROOT / "roles", tmp_path / "roles")
+    monkeypatch.setattr(make_defaults, "ROOT", tmp_path)
+    path = tmp_path / "roles" / "vaultwarden" / "defaults" / "main.yml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("# Name of the container.", "# Another name."), encoding="utf-8")
+    assert make_defaults.main(["--check"]) == 1
+    assert make_defaults.main([]) == 0
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_a_new_setting_is_added_to_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its default, or as a comment where it has none; each paragraph about a value is set in."""
+    role = tmp_path / "roles" / "engine"
+    (role / "meta").mkdir(parents=True)
+    (role / "defaults").mkdir()
+    options = {
+        "engine_list": {"description": ["First.", "V(a): " + "word " * 30], "default": [1]},
+        "engine_known": {"description": "Known, with O(engine_list).", "default": 1},
+        "engine_name": {"description": "Name."},
+    }
+    specs = {"argument_specs": {"main": {"options": options}}}
+    (role / "meta" / "argument_specs.yml").write_text(yaml.safe_dump(specs, sort_keys=False), encoding="utf-8")
+    known = "---\n# What it is.\n\n# Gone.\nengine_gone: 1\n\n# Old.\n# Example: 2\nengine_known:\n  - 1\n"
+    (role / "defaults" / "main.yml").write_text(known, encoding="utf-8")
+    monkeypatch.setattr(make_defaults, "ROOT", tmp_path)
+    assert make_defaults.defaults("engine").split("\n\n") == [
+        "---\n# What it is.",
+        "# First.\n#   a: " + "word " * 21 + "word\n#     " + "word " * 7 + "word\nengine_list:\n- 1",
+        "# Known, with engine_list.\n# Example: 2\nengine_known:\n  - 1",
+        "# Name.\n# engine_name: ...\n",
+    ]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_two_settings_have_the_same_words(role: str) -> None:
+    """What was copied from another setting says nothing of this one."""
+    options = load(ROOT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
+    seen: dict[str, str] = {}
+    for name, option in options.items():
+        other = seen.setdefault(str(option["description"]), name)
+        assert other == name, f"{name} is described like {other}"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_descriptions_are_not_folded_tables(role: str) -> None:
+    """A list that is written into a folded text comes out as one line. Rows are paragraphs of their own."""
+    options = load(ROOT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
+    for name, option in options.items():
+        paragraphs = option["description"] if isinstance(option["description"], list) else [option["description"]]
+        for paragraph in paragraphs:
+            assert "  " not in paragraph and "\n" not in paragraph, f"{name}: {paragraph}"
+            assert paragraph.endswith((".", ")")), f"{name}: {paragraph}"
 
 
 @pytest.mark.parametrize("role", ROLES)
