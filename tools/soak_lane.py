@@ -71,6 +71,8 @@ class Lane:
         self.settings = {
             "vaultwarden_domain": f"https://{self.domain}",
             "vaultwarden_admin_token": TOKENS[0],
+            # One of the faults fills it.
+            "vaultwarden_memory_limit": "512m",
             # Each run proves the live channel, and so do the checks.
             "vaultwarden_environment": {"ADMIN_RATELIMIT_MAX_BURST": 9999, "LOGIN_RATELIMIT_MAX_BURST": 9999},
             **settings,

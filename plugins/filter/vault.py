@@ -10,7 +10,7 @@ import typing as t
 from ansible import context
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _bans, _host_findings, _proxy, _settings
+from ansible_collections.vaultwire.stack.plugins.module_utils import _bans, _caps, _host_findings, _proxy, _settings
 from ansible_collections.vaultwire.stack.plugins.module_utils._domain import DomainError, parse_domain
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     DEFAULT_WEBSOCKET_PORT,
@@ -109,6 +109,11 @@ def upgrade_problem(source: str, target: str) -> str:
     return _layout_upgrade_problem(source, parse_version(target)) or ""
 
 
+def vaultwarden_caps(settings: t.Dict[str, t.Any], engine: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
+    """Settings of the role, and the engine as deployment_info describes it -> the Caps of _caps.py as a dictionary."""
+    return _caps.caps_for(settings, engine)._asdict()
+
+
 def server_url(container: t.Dict[str, t.Any], base_path: str = "") -> str:
     """Where a container of deployment_info answers HTTP on its host, or empty where it publishes no such port."""
     for port in container.get("published_ports", []):
@@ -176,6 +181,7 @@ class FilterModule:
             "vaultwarden_problems": vaultwarden_problems,
             "fail2ban_problems": _bans.find_problems,
             "vaultwarden_folder_problems": _settings.folder_problems,
+            "vaultwarden_caps": vaultwarden_caps,
             "vaultwarden_environment": _guard(_settings.build_environment),
             "vaultwarden_secret_files": _settings.secret_files,
             "image_reference": _guard(image_reference),

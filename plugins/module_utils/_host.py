@@ -31,6 +31,9 @@ _PROXY_COMMANDS = {
     "lighttpd": ["lighttpd", "-v"],
 }
 
+#: What the engine may be able to limit -> its own word for that.
+_LIMITS = {"memory": "MemoryLimit", "pids": "PidsLimit"}
+
 DPKG = "/var/lib/dpkg"
 _UNFINISHED = ("half-installed", "unpacked", "half-configured")
 #: How long another program may take to install its packages, such as one that a killed run has begun.
@@ -92,12 +95,41 @@ def _socket_holders(inodes: t.Set[str], proc: str) -> t.Dict[str, str]:
 
 
 def engine_info(run: Run) -> t.Dict[str, t.Any]:
-    """``{installed, running, version, oldest_api}`` of the container engine."""
-    if shutil.which("docker") is None or shutil.which("dockerd", path=_wide_path()) is None:
-        return {"installed": shutil.which("docker") is not None, "running": False, "version": "", "oldest_api": ""}
+    """``{installed, running, version, oldest_api, log_driver, limits, memory}`` of the container engine.
+
+    ``log_driver``: where the log of a container goes that names no driver; ``limits``: which of ``memory`` and ``pids``
+    the engine can limit here. The kernel decides that, and the engine drops others with nothing but a warning.
+    ``memory``: bytes that the host has.
+    """
+    installed = shutil.which("docker") is not None
+    nothing: t.Dict[str, t.Any] = {
+        "installed": installed,
+        "running": False,
+        "version": "",
+        "oldest_api": "",
+        "log_driver": "",
+        "limits": [],
+        "memory": 0,
+    }
+    if not installed or shutil.which("dockerd", path=_wide_path()) is None:
+        return nothing
     code, out, __ = run(["docker", "version", "--format", "{{.Server.Version}} {{.Server.MinAPIVersion}}"])
-    version, __, oldest_api = out.strip().partition(" ") if code == 0 else ("", "", "")
-    return {"installed": True, "running": code == 0, "version": version, "oldest_api": oldest_api}
+    if code != 0:
+        return nothing
+    version, __, oldest_api = out.strip().partition(" ")
+    code, out, __ = run(["docker", "info", "--format", "{{json .}}"])
+    if code != 0:
+        return nothing
+    able = json.loads(out)
+    return {
+        **nothing,
+        "running": True,
+        "version": version,
+        "oldest_api": oldest_api,
+        "log_driver": able["LoggingDriver"],
+        "limits": [name for name, key in _LIMITS.items() if able.get(key)],
+        "memory": int(able["MemTotal"]),
+    }
 
 
 def _wide_path() -> str:

@@ -13,6 +13,7 @@ import json
 import re
 import typing as t
 
+from . import _caps
 from ._domain import DomainError, parse_domain
 from ._layout import (
     LEGACY_VARIABLES,
@@ -111,6 +112,7 @@ def find_problems(settings: Settings) -> t.List[str]:
         _check_paths,
         _check_network,
         _check_open_files,
+        _caps.find_problems,
         _check_identity,
         _check_header,
         _check_admin_token,

@@ -89,7 +89,7 @@ HOPELESS_RESTARTS = 3
 EXIT_CODES = {
     12: "The server refused its configuration.",
     101: "The server gave up at its start, as it does for a setting it cannot read.",
-    137: "The container was killed, for example for want of memory.",
+    137: "The container was killed, for example since it wanted more memory than vaultwarden_memory_limit.",
     255: "The server could not read its environment file.",
 }
 

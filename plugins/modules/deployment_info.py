@@ -112,11 +112,13 @@ unfinished_swap:
   type: bool
 engine:
   description: >-
-    The container engine, as C(installed), C(running), C(version) and C(oldest_api), the oldest interface that it still
-    speaks.
+    The container engine, as C(installed), C(running), C(version), C(oldest_api), the oldest interface that it still
+    speaks, C(log_driver), where it logs to by itself, C(limits), which of V(memory) and V(pids) it can limit, and
+    C(memory), the bytes that the host has.
   returned: always
   type: dict
-  sample: {"installed": true, "running": true, "version": "20.10.24", "oldest_api": "1.12"}
+  sample: {"installed": true, "running": true, "version": "20.10.24", "oldest_api": "1.12", "log_driver": "json-file",
+           "limits": ["memory", "pids"], "memory": 4106035200}
 container:
   description: >-
     The container, as C(exists), C(image), C(tag), C(version) (from its label), C(status), C(health),

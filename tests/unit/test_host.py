@@ -134,18 +134,29 @@ def test_the_release_of_a_container(image: str, label: str, version: str) -> Non
     assert _host.describe_container({**INSPECTED, "Config": config})["version"] == version
 
 
+INFO = '{"LoggingDriver": "json-file", "MemoryLimit": true, "PidsLimit": true, "MemTotal": 4096, "Warnings": null}'
+
+
 @pytest.mark.parametrize(
-    ("answer", "expected"),
+    ("version", "info", "expected"),
     [
-        ((0, "26.1.5+dfsg1 1.24\n", ""), (True, "26.1.5+dfsg1", "1.24")),
-        ((0, "26.1.5", ""), (True, "26.1.5", "")),
-        ((1, "", "Cannot connect to the Docker daemon"), (False, "", "")),
+        ((0, "26.1.5+dfsg1 1.24\n", ""), INFO, (True, "26.1.5+dfsg1", "1.24", "json-file", ["memory", "pids"], 4096)),
+        (
+            (0, "26.1.5", ""),
+            '{"LoggingDriver": "journald", "MemoryLimit": false, "PidsLimit": true, "MemTotal": 1}',
+            (True, "26.1.5", "", "journald", ["pids"], 1),
+        ),
+        ((0, "28.5.2 1.44", ""), '{"LoggingDriver": "none", "MemTotal": 1}', (True, "28.5.2", "1.44", "none", [], 1)),
+        ((1, "", "Cannot connect to the Docker daemon"), INFO, (False, "", "", "", [], 0)),
+        ((0, "26.1.5 1.24", ""), "", (False, "", "", "", [], 0)),
     ],
 )
-def test_the_engine_tells_its_release_and_the_oldest_interface_it_speaks(
-    answer: tuple[int, str, str], expected: tuple[bool, str, str], monkeypatch: pytest.MonkeyPatch
+def test_what_the_engine_tells_of_itself(
+    version: tuple[int, str, str], info: str, expected: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Its release, the oldest interface it speaks, where it logs to and what it can limit."""
     monkeypatch.setattr("shutil.which", lambda *_arguments, **_options: "/usr/bin/docker")
-    found = _host.engine_info(lambda _command: answer)
-    assert found["installed"] is True
-    assert (found["running"], found["version"], found["oldest_api"]) == expected
+    answers = {"version": version, "info": (0 if info else 1, info, "")}
+    found = _host.engine_info(lambda command: answers[command[1]])
+    assert found.pop("installed") is True
+    assert tuple(found.values()) == expected

@@ -69,6 +69,20 @@ def test_the_server_has_room_for_all_clients(host: Host, container: dict[str, An
     assert re.findall(r"Max open files +(\d+) +(\d+)", limits) == [("8192", "8192")]
 
 
+def test_the_container_takes_its_share_of_the_host(host: Host, container: dict[str, Any]) -> None:
+    """Bounded room for its log, memory and processes: as the engine has it, and as the kernel counts."""
+    limits = container["HostConfig"]
+    assert limits["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+    groups = host.file(f"/proc/{container['State']['Pid']}/cgroup").content_string
+    found = {}
+    for controller, name in (("memory", "memory.limit_in_bytes"), ("pids", "pids.max")):
+        place = re.findall(rf"^\d+:{controller}:(.+)$", groups, re.MULTILINE)[0]
+        found[controller] = int(host.file(f"/sys/fs/cgroup/{controller}{place}/{name}").content_string)
+    kilobytes = int(re.findall(r"MemTotal: +(\d+) kB", host.file("/proc/meminfo").content_string)[0])
+    assert 0.7 < found["memory"] / (kilobytes * 1024) <= 0.75
+    assert found["pids"] == 2048
+
+
 def test_the_container_has_nothing_of_the_host(container: dict[str, Any]) -> None:
     """No socket of the engine, no device, no namespace; two folders, of which the secrets cannot be written."""
     limits = container["HostConfig"]

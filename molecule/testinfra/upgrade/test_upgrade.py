@@ -99,6 +99,8 @@ def test_from_made_by_hand_to_the_current_release(host: Host, by_hand: Vault, ow
         assert host.file("/vw-data/db.sqlite3").uid == 10080
         assert not host.file("/etc/nginx/sites-enabled/vault.conf").exists
         assert host.check_output("ls /etc/vaultwarden") == "secrets"
+        limits = '{{.HostConfig.PidsLimit}} {{index .HostConfig.LogConfig.Config "max-size"}}'
+        assert host.check_output("docker inspect -f %s vaultwarden", limits) == "2048 10m"
 
     again = play("upgrade", inventory, trust, "--extra-vars=vaultwarden_version=1.37.2")
     assert "changed=0" in again, re.findall(r"TASK \[([^]]*)\] \*+ (?:<<[^>]*>> )?changed:", again)
