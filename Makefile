@@ -10,7 +10,7 @@ export ANSIBLE_FORCE_COLOR := 0
 export PY_COLORS := 0
 SCENARIO ?= single_port
 
-.PHONY: help setup venv lint unit clients molecule test demo demo-down soak bench bench-sockets bench-latency bench-verify clean
+.PHONY: help setup venv lint unit clients molecule test matrix demo demo-down soak bench bench-sockets bench-latency bench-verify clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,7 +36,10 @@ molecule: setup  ## one scenario on lab hosts: make molecule SCENARIO=legacy
 
 test: setup  ## everything; ends with one line that sums all parts
 	@python3 -m tests.browser.install
-	@python3 tools/run_tests.py molecule clients unit lint
+	@python3 tools/run_tests.py controller molecule clients unit lint
+
+matrix: setup  ## every controller with every host, an hour; writes docs/support.md: make matrix CONTROLLER=core-2.22
+	@CONTROLLER="$(CONTROLLER)" HOST="$(HOST)" python3 tools/matrix.py
 
 demo: setup  ## deploy the old and the current layout on lab hosts, and prove both
 	@python3 tools/demo.py

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from lab import addresses, cleanup, engine, facts, hosts, images, machine, network, registry, server, trust
+from lab import addresses, cleanup, controllers, engine, facts, hosts, images, machine, network, registry, server, trust
 from lab.paths import REPOSITORY
 from lab.shell import LabError, lock, say, warn
 
@@ -59,6 +59,11 @@ def ssh(options: argparse.Namespace) -> None:
     hosts.ssh(options.name, options.command)
 
 
+def controller(options: argparse.Namespace) -> None:
+    """run a command on a machine with another Ansible and Python, on the lab's network"""
+    controllers.start(options.name, options.command)
+
+
 def server_kind(__: argparse.Namespace) -> None:
     """print real or stand-in: what the registry serves, or what setup would choose"""
     known = facts.read()
@@ -105,6 +110,9 @@ def parser() -> argparse.ArgumentParser:
     shell = command(ssh, "ssh")
     shell.add_argument("name")
     shell.add_argument("command", nargs=argparse.REMAINDER)
+    other = command(controller, "controller")
+    other.add_argument("name", metavar="NAME", help=", ".join(each.name for each in controllers.CONTROLLERS))
+    other.add_argument("command", nargs=argparse.REMAINDER, help="ansible --version, if none is given")
     command(server_kind, "server-kind")
     publishing = command(publish, "publish")
     publishing.add_argument("image")

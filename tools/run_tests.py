@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run parts of the test suite and end with one line that sums them all.
 
-Usage: run_tests.py PART...   where a part is lint, unit, clients, molecule (all scenarios) or molecule:<scenario>
+Usage: run_tests.py PART...   where a part is lint, unit, clients, controller (what users get on a current Debian),
+controller:<controller>:<Debian>, molecule (all scenarios) or molecule:<scenario>
 
 Parts mostly wait for hosts, so a few run side by side: as many as the environment's JOBS says, else one for each
 processor. They share nothing but the lab: every scenario has hosts of its own.
@@ -23,6 +24,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "test"
 
+TESTS = ("unit", "contract", "browser", "matrix")
 LINTERS = {
     "sanity": ["python3", "tools/sanity.py"],
     "yamllint": ["yamllint", "--strict", "."],
@@ -30,13 +32,15 @@ LINTERS = {
     "ruff format": ["ruff", "format", "--check", "."],
     "mypy plugins": ["mypy", "collections/ansible_collections/vaultwire/stack/plugins"],
     "mypy lab": ["mypy", "-p", "lab"],
-    "mypy tests": ["mypy", "tools", "tests/unit", "tests/contract", "tests/browser", "molecule/testinfra"],
+    "mypy tests": ["mypy", "tools", *(f"tests/{name}" for name in TESTS), "molecule/testinfra"],
     "ansible-lint": ["ansible-lint", "--offline"],
     "module documentation": ["python3", "tools/check_docs.py"],
     "collection package": ["python3", "tools/check_package.py"],
 }
 
 
+#: Of the support table, what is tested each time; the whole is made by tools/matrix.py.
+REPRESENTATIVE = "core-2.21:trixie"
 # What takes minutes, by the time it takes.
 LONGEST = ("proxies", "rollback", "backup_restore", "faults", "upgrade", "split")
 
@@ -93,11 +97,11 @@ def linter(name: str) -> Outcome:
     return Outcome(name, int(good), int(not good))
 
 
-def tests(name: str, command: list[str]) -> Outcome:
+def tests(name: str, command: list[str], **environment: str) -> Outcome:
     """A run of pytest, which also leaves a report."""
-    report = LOGS / f"{name}.xml"
+    report = LOGS / f"{name.replace(':', '-')}.xml"
     report.unlink(missing_ok=True)
-    good = run(name, [*command, f"--junitxml={report}"])
+    good = run(name, [*command, f"--junitxml={report}"], **environment)
     passed, failed = junit(report)
     return Outcome(name, passed, max(failed, int(not good)))
 
@@ -114,6 +118,24 @@ def clients() -> Outcome:
         if line.startswith("server: "):
             say(f"clients: {line}")
     return outcome
+
+
+def controller(name: str, suite: str) -> Outcome:
+    """Playbooks run by one controller on one host, and then the tests of what they have deployed there."""
+    part = f"controller:{name}:{suite}"
+    options = [f"--controller={name}", f"--suite={suite}"]
+    life = tests(part, ["python3", "-m", "pytest", "-x", "-q", "tests/matrix", *options])
+    if life.failed:
+        return life  # its host stays for a look
+    host = tests(
+        f"{part}:host",
+        ["python3", "-m", "pytest", "-q", "molecule/testinfra/deployment"],
+        MOLECULE_SCENARIO_DIRECTORY=str(ROOT / "build" / "matrix" / f"{name}-{suite}"),
+        MOLECULE_PROJECT_DIRECTORY=str(ROOT),
+    )
+    if not host.failed:
+        run(f"{part}:down", ["python3", "-m", "tests.matrix.cell", name, suite])
+    return Outcome(part, life.passed + host.passed, host.failed)
 
 
 def scenarios() -> list[str]:
@@ -145,11 +167,15 @@ def jobs(parts: list[str]) -> Iterator[Callable[[], Outcome]]:
             yield unit
         elif kind == "clients":
             yield clients
+        elif kind == "controller":
+            name, __, suite = (scenario or REPRESENTATIVE).partition(":")
+            yield partial(controller, name, suite)
         elif kind == "molecule":
             yield from (partial(molecule, name) for name in ([scenario] if scenario else scenarios()))
         else:
             raise SystemExit(
-                f"{part} is not a part of the tests. Use lint, unit, clients, molecule or molecule:<scenario>."
+                f"{part} is not a part of the tests. Use lint, unit, clients, controller, molecule, molecule:<scenario>"
+                " or controller:<controller>:<Debian>."
             )
 
 
@@ -180,7 +206,7 @@ def main() -> int:
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             raise
-    if any(outcome.name.startswith("molecule:") for outcome in done):
+    if any(outcome.name.startswith(("molecule:", "controller:")) for outcome in done):
         real = server_kind() == "real"
         say("server: the real vaultwarden" if real else "server: the project's stand-in, not the real vaultwarden")
     for outcome in done:

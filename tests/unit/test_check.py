@@ -239,7 +239,7 @@ def test_a_run_that_is_broken_off_removes_its_account(tmp_path: Path) -> None:
 
 def test_secrets_are_masked_wherever_a_string_quotes_them() -> None:
     """The whole of a secret also where another one is a part of it; all else stays as it is, in kind and value."""
-    answer = {
+    answer: dict[str, Any] = {
         "msg": f"refused: token={SECRET}; {SECRET}-and-more",
         "rows": [{"body": SECRET}, [SECRET, 5, None]],
         "pair": ("a", f"b{SECRET}"),

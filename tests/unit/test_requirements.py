@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from ansible_collections.vaultwire.stack.plugins.module_utils import _packages
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILES = ("requirements", "requirements-dev")
@@ -80,3 +85,29 @@ def test_the_tests_run_with_the_versions_that_users_get(python: str) -> None:
 def test_each_python_gets_the_newest_ansible_that_runs_on_it(python: str, core: str) -> None:
     """Core 2.20 and later need Python 3.12, and one file serves all."""
     assert installed(locked("requirements"), python)["ansible-core"].startswith(f"{core}.")
+
+
+def test_an_execution_environment_has_what_the_plugins_import() -> None:
+    """ansible-builder reads names from the file; each has a floor, no pin, and what is locked satisfies it."""
+    described = yaml.safe_load(text_of("meta/execution-environment.yml"))["dependencies"]
+    assert all((ROOT / name).is_file() for name in described.values())
+    wanted = [Requirement(line) for line in text_of(described["python"]).splitlines() if line[:1].isalpha()]
+    assert {each.name for each in wanted} == {*_packages.PACKAGES, "requests"}
+    for python in PYTHONS:
+        found = installed(locked("requirements"), python)
+        for each in wanted:
+            assert [clause.operator for clause in each.specifier] == [">="], each
+            assert found[each.name] in each.specifier, each
+
+
+def test_the_plugins_import_nothing_else() -> None:
+    """Every import in the plugins is of Python itself, of what Ansible brings along, or in the table of packages."""
+    of_ansible = {"ansible", "ansible_collections", "jinja2", "markupsafe", "yaml"}
+    named: set[str] = set()
+    for path in ROOT.glob("plugins/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                named |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                named.add(str(node.module).partition(".")[0])
+    assert named - sys.stdlib_module_names - of_ansible == set(_packages.PACKAGES.values())
