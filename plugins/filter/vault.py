@@ -15,11 +15,9 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._domain import Dom
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     DEFAULT_WEBSOCKET_PORT,
     LayoutError,
-    LayoutPlan,
     known_fault,
     parse_image_version,
     parse_version,
-    plan_layout,
 )
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     upgrade_problem as _layout_upgrade_problem,
@@ -41,10 +39,6 @@ def _guard(function: t.Callable[..., Result]) -> t.Callable[..., Result]:
     return wrapped
 
 
-def _as_dict(plan: LayoutPlan) -> t.Dict[str, t.Any]:
-    return _plain(dataclasses.asdict(plan))
-
-
 def _plain(value: t.Any) -> t.Any:
     """Tuples as lists, which is what templates and JSON know."""
     if isinstance(value, dict):
@@ -52,11 +46,6 @@ def _plain(value: t.Any) -> t.Any:
     if isinstance(value, (list, tuple)):
         return [_plain(entry) for entry in value]
     return value
-
-
-def layout_plan(version: str, layout: str = "auto", **ports: t.Any) -> t.Dict[str, t.Any]:
-    """``'1.28.1' | vaultwire.stack.layout_plan`` -> the LayoutPlan of _layout.py as a dictionary."""
-    return _as_dict(plan_layout(parse_version(version), layout, **ports))
 
 
 def vaultwarden_plan(settings: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
@@ -72,7 +61,7 @@ def vaultwarden_plan(settings: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
     listen = _settings.listening(settings)
     upstream = {entry["name"]: f"{_settings.url_host(entry['address'])}:{entry['port']}" for entry in listen}
     return {
-        **_as_dict(plan),
+        **_plain(dataclasses.asdict(plan)),
         "listen": listen,
         "publish": _settings.published(settings),
         "proxy_routes": [
@@ -174,7 +163,6 @@ class FilterModule:
     def filters(self) -> t.Dict[str, t.Callable[..., t.Any]]:
         """Name to function."""
         return {
-            "layout_plan": _guard(layout_plan),
             "vaultwarden_plan": _guard(vaultwarden_plan),
             "notifications_check_problems": _check.problems,
             "live_update_wanted": _check.live_wanted,

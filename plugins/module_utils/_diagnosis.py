@@ -120,7 +120,7 @@ class Observation:
 
     @property
     def anonymous_expected(self) -> bool:
-        return self.plan is None or self.plan.expect.anonymous_hub
+        return self.plan is None or self.plan.anonymous_hub
 
     @property
     def layout_seen(self) -> t.Optional[Layout]:

@@ -22,7 +22,6 @@ Upstream = t.Literal["http", "websocket"]
 
 HUB_PATH = "/notifications/hub"
 ANONYMOUS_HUB_PATH = "/notifications/anonymous-hub"
-NEGOTIATE_PATH = "/notifications/hub/negotiate"
 
 DEFAULT_HTTP_PORT = 8080
 DEFAULT_WEBSOCKET_PORT = 3012
@@ -32,6 +31,12 @@ DEFAULT_WEBSOCKET_PORT = 3012
 LEGACY_VARIABLES = ("WEBSOCKET_ENABLED", "WEBSOCKET_ADDRESS", "WEBSOCKET_PORT")
 MODERN_VARIABLES = ("ENABLE_WEBSOCKET",)
 
+#: Variables of a role that the model judges.
+VERSION_VARIABLE = "vaultwarden_version"
+LAYOUT_VARIABLE = "vaultwarden_layout"
+HTTP_PORT_VARIABLE = "vaultwarden_container_port"
+WEBSOCKET_PORT_VARIABLE = "vaultwarden_websocket_port"
+
 _EXAMPLE = "1.37.2"
 _FLOATING = frozenset({"latest", "testing", "alpine", "latest-alpine", "testing-alpine"})
 _VERSION = re.compile(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?:-([a-z0-9]+))?")
@@ -39,7 +44,14 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class LayoutError(ValueError):
-    """A version, layout or port that cannot work. The text says what is wrong and what to write instead."""
+    """A version, layout or port that cannot work. The text says what is wrong and what to write instead.
+
+    ``variable``: the variable to change. For a version the text does not name it, since several variables hold one.
+    """
+
+    def __init__(self, text: str, variable: str = VERSION_VARIABLE) -> None:
+        super().__init__(text)
+        self.variable = variable
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -60,7 +72,6 @@ OLDEST_SUPPORTED = Version(1, 20, 0)
 HUB_ON_HTTP_PORT = Version(1, 29, 0)
 ANONYMOUS_HUB = Version(1, 29, 2)
 SECOND_PORT_GONE = Version(1, 31, 0)
-SERVER_BACKUP_COMMAND = Version(1, 32, 1)
 TRUSTED_PROXIES = Version(1, 37, 0)
 
 
@@ -101,39 +112,24 @@ class Route:
 
 
 @dataclasses.dataclass(frozen=True)
-class Expectation:
-    """What a probe through the proxy must see.
-
-    ``hub_body``: body of the 401 that a valid upgrade without a token gets; it tells the port that answered.
-    ``anonymous_hub``: whether login with device has its hub at all (101 and a handshake), else 404.
-    """
-
-    hub_status: int
-    hub_body: t.Literal["json", "empty"]
-    anonymous_hub: bool
-
-
-@dataclasses.dataclass(frozen=True)
 class LayoutPlan:
     """Everything that follows from one version and one layout.
 
     ``environment``: variables that switch the live channel on in this layout, name to text.
     ``container_ports``: the ports the server listens on inside its container, by role.
-    ``leftovers``: variables that must not be set in this layout.
+    ``anonymous_hub``: whether login with device has its hub at all (101 and a handshake), else 404.
+    ``trusted_proxies``: whether the server can be told which proxies to believe.
     """
 
     version: str
     era: Era
     layout: Layout
-    layouts_possible: t.Tuple[Layout, ...]
     base_path: str
     container_ports: t.Dict[Upstream, int]
     environment: t.Dict[str, str]
-    leftovers: t.Tuple[str, ...]
     routes: t.Tuple[Route, ...]
-    expect: Expectation
+    anonymous_hub: bool
     trusted_proxies: bool
-    backup_command: bool
 
 
 def parse_version(text: str) -> Version:
@@ -230,9 +226,10 @@ def choose_layout(version: Version, wanted: str = "auto") -> Layout:
     if wanted == "auto":
         return possible[0]
     if wanted not in ("legacy", "single_port"):
-        raise LayoutError(f"The layout {wanted!r} is unknown. Write auto, legacy or single_port.")
+        text = f"{LAYOUT_VARIABLE} is {wanted!r}, which is unknown. Set it to auto, legacy or single_port."
+        raise LayoutError(text, LAYOUT_VARIABLE)
     if wanted not in possible:
-        raise LayoutError(_impossible_message(version, wanted))
+        raise LayoutError(_impossible_message(version, wanted), LAYOUT_VARIABLE)
     return wanted
 
 
@@ -251,10 +248,10 @@ def _impossible_message(version: Version, wanted: str) -> str:
 def check_port(port: object, name: str) -> int:
     """A TCP port as an int, or a LayoutError that names the variable."""
     if isinstance(port, bool) or not isinstance(port, (int, str)) or not re.fullmatch("[0-9]+", str(port)):
-        raise LayoutError(f"{name} is {port!r}, which is not a port. Set it to a number from 1 to 65535.")
+        raise LayoutError(f"{name} is {port!r}, which is not a port. Set it to a number from 1 to 65535.", name)
     number = int(port)
     if not 1 <= number <= 65535:
-        raise LayoutError(f"{name} is {number}, outside the range of ports. Set it to a number from 1 to 65535.")
+        raise LayoutError(f"{name} is {number}, outside the range of ports. Set it to a number from 1 to 65535.", name)
     return number
 
 
@@ -271,32 +268,26 @@ def plan_layout(
     ``base_path`` is empty or ``/name``, the path of the public address. Raises LayoutError.
     """
     chosen = choose_layout(version, layout)
-    ports: t.Dict[Upstream, int] = {"http": check_port(http_port, "vaultwarden_container_port")}
+    ports: t.Dict[Upstream, int] = {"http": check_port(http_port, HTTP_PORT_VARIABLE)}
     if chosen == "legacy":
         wanted = DEFAULT_WEBSOCKET_PORT if websocket_port is None else websocket_port
-        ports["websocket"] = check_port(wanted, "vaultwarden_websocket_port")
+        ports["websocket"] = check_port(wanted, WEBSOCKET_PORT_VARIABLE)
         if ports["websocket"] == ports["http"]:
             raise LayoutError(
-                f"vaultwarden_websocket_port and vaultwarden_container_port are both {ports['http']}; "
-                f"the legacy layout needs two ports. Change one of them."
+                f"{WEBSOCKET_PORT_VARIABLE} and {HTTP_PORT_VARIABLE} are both {ports['http']}; "
+                f"the legacy layout needs two ports. Change one of them.",
+                WEBSOCKET_PORT_VARIABLE,
             )
     return LayoutPlan(
         version=str(version),
         era=era_of(version),
         layout=chosen,
-        layouts_possible=_POSSIBLE[era_of(version)],
         base_path=base_path,
         container_ports=ports,
         environment=_environment(version, chosen, ports),
-        leftovers=MODERN_VARIABLES if chosen == "legacy" else LEGACY_VARIABLES,
         routes=_routes(chosen, base_path),
-        expect=Expectation(
-            hub_status=401,
-            hub_body="empty" if chosen == "legacy" else "json",
-            anonymous_hub=version >= ANONYMOUS_HUB,
-        ),
+        anonymous_hub=version >= ANONYMOUS_HUB,
         trusted_proxies=version >= TRUSTED_PROXIES,
-        backup_command=version >= SERVER_BACKUP_COMMAND,
     )
 
 

@@ -38,7 +38,6 @@ from ._swap import Engine, SwapError, wait_alive
 
 #: Steps in order. The journal names the one that is under way; "done" is the end of each.
 STEPS = ("staged", "stopping", "emptying", "filling", "starting", "started")
-UNDO_STEPS = ("clearing", "returning")
 DONE = "done"
 
 ASIDE, STAGING = ".before-restore-", ".restoring-"

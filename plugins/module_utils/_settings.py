@@ -18,6 +18,8 @@ from ._domain import DomainError, parse_domain
 from ._layout import (
     LEGACY_VARIABLES,
     MODERN_VARIABLES,
+    VERSION_VARIABLE,
+    WEBSOCKET_PORT_VARIABLE,
     LayoutError,
     LayoutPlan,
     check_port,
@@ -92,6 +94,8 @@ _SHARED_FOLDERS = frozenset(
 _KERNEL_FOLDERS = ("/proc/", "/sys/", "/dev/")
 #: The fewest that make sense, and the most that the kernel grants by itself (fs.nr_open).
 _OPEN_FILES = (1024, 2**20)
+#: The host's side of the HTTP port, of which the layout model knows nothing.
+_HOST_PORT_VARIABLE = "vaultwarden_http_port"
 #: The folder of a volume that nobody has named.
 _ANONYMOUS_VOLUME = re.compile(r"/volumes/[0-9a-f]{64}(/|$)")
 _OTHER_DATABASE = re.compile(r"(mysql|postgres(ql)?):")
@@ -262,17 +266,7 @@ def _check_layout(settings: Settings) -> t.Iterator[str]:
         version = parse_version(settings.get("resolved_version") or settings["version"])
         plan_layout(version, settings["layout"], settings["container_port"], _websocket_port(settings))
     except LayoutError as exc:
-        named = "vaultwarden_" in str(exc)
-        yield str(exc) if named else f"{_cause_of(settings)} cannot be used. {exc}"
-
-
-def _cause_of(settings: Settings) -> str:
-    """Which variable the layout model objects to, where its message does not say so."""
-    try:
-        parse_image_version(settings["version"], settings["allow_floating_tag"])
-    except LayoutError:
-        return "vaultwarden_version"
-    return "vaultwarden_layout"
+        yield f"{VERSION_VARIABLE} cannot be used. {exc}" if exc.variable == VERSION_VARIABLE else str(exc)
 
 
 def _check_domain(settings: Settings) -> t.Iterator[str]:
@@ -391,15 +385,15 @@ def _check_network(settings: Settings) -> t.Iterator[str]:
             f"or a private address."
         )
     try:
-        host_port = check_port(settings["http_port"], "vaultwarden_http_port")
+        host_port = check_port(settings["http_port"], _HOST_PORT_VARIABLE)
         websocket_port = plan_for(settings).container_ports.get("websocket")
         if websocket_port == host_port:
             yield (
-                f"vaultwarden_http_port and vaultwarden_websocket_port are both {host_port}, and both are published "
+                f"{_HOST_PORT_VARIABLE} and {WEBSOCKET_PORT_VARIABLE} are both {host_port}, and both are published "
                 f"on {address}. Change one of them."
             )
     except LayoutError as exc:
-        if "vaultwarden_http_port" in str(exc):
+        if exc.variable == _HOST_PORT_VARIABLE:  # the others are told by _check_layout
             yield str(exc)
     except DomainError:
         return  # said by _check_domain

@@ -44,7 +44,7 @@ def seen(version: str = "1.37.2", layout: str = "auto", **changes: t.Any) -> Obs
         "base_path": "",
         "alive": ALIVE,
         "hub": SECOND_PORT if legacy else REFUSED,
-        "anonymous_hub": LIVE if plan is None or plan.expect.anonymous_hub else LOST,
+        "anonymous_hub": LIVE if plan is None or plan.anonymous_hub else LOST,
         "hub_plain": GUARDED,
         "plan": plan,
         "layout_asked": layout,

@@ -117,10 +117,11 @@ def test_the_plan_of_the_server_is_what_the_proxy_takes(version: str, domain: st
 def test_filters_fail_with_the_words_of_the_model() -> None:
     """So that a message means the same wherever it appears."""
     with pytest.raises(AnsibleFilterError, match="vaultwarden_layout"):
-        FILTERS["layout_plan"]("1.37.2", "legacy")
+        FILTERS["vaultwarden_plan"](vaultwarden_settings(version="1.37.2", layout="legacy"))
     with pytest.raises(AnsibleFilterError, match="my_domain"):
         FILTERS["vault_domain"]("x", "my_domain")
-    assert FILTERS["layout_plan"]("1.28.1")["container_ports"]["websocket"] == 3012
+    plan = FILTERS["vaultwarden_plan"](vaultwarden_settings(version="1.28.1"))
+    assert plan["container_ports"]["websocket"] == 3012
     assert FILTERS["image_reference"]("v1.30.5-alpine") == "1.30.5-alpine"
     assert FILTERS["is_floating"]("latest") is True
 

@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
+import inspect
 import re
 import shutil
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +17,20 @@ import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 
+from ansible_collections.vaultwire.stack.plugins.filter import proxy, vault
+from ansible_collections.vaultwire.stack.plugins.module_utils._layout import LayoutPlan
 from tools import make_defaults
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 COMMENTED = re.compile(r"^# ([a-z_]+): ", re.MULTILINE)
 
+#: What Ansible looks for by name, and what Python calls.
+CALLED_FROM_OUTSIDE = {
+    *("DOCUMENTATION", "EXAMPLES", "RETURN", "ActionModule", "FilterModule", "ModuleDocFragment", "filters"),
+    # Attributes of an action, and what http.client and io call.
+    *("_supports_diff", "_requires_connection", "makefile", "readinto"),
+}
 #: Where the second port's number may stand: the model; and the lab, which plays the server on the other side.
 MAY_NAME_THE_PORT = ("plugins/module_utils/_layout.py", "lab/")
 
@@ -153,6 +166,63 @@ def test_what_is_absent_is_asked_for_by_name() -> None:
     """What default(none) gives has differed between releases of ansible-core; "is defined" and default('') have not."""
     files = sources("roles/**/*.yml", "playbooks/**/*.yml", "roles/**/*.j2")
     assert [path for path in files if re.search(r"default\(\s*[Nn]one\b", path.read_text(encoding="utf-8"))] == []
+
+
+def product() -> str:
+    """All that is delivered and runs, as one text."""
+    patterns = ("plugins/**/*.py", "roles/**/*.py", "roles/**/*.yml", "roles/**/*.j2", "playbooks/**/*.yml")
+    return "\n".join(path.read_text(encoding="utf-8") for path in sources(*patterns))
+
+
+def defined(path: Path) -> Iterator[str]:
+    """Functions, classes, constants, methods and fields of a file."""
+    bodies = [ast.parse(path.read_text(encoding="utf-8")).body]
+    bodies += [node.body for node in bodies[0] if isinstance(node, ast.ClassDef)]
+    for node in (node for body in bodies for node in body):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def test_no_code_of_the_product_is_there_for_tests_alone() -> None:
+    """What the product defines, the product uses. A name that only its definition holds is dead."""
+    words = Counter(re.findall(r"\w+", product()))
+    dead = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sources("plugins/**/*.py")
+        for name in defined(path)
+        if words[name] < 2 and not name.startswith("__") and name not in CALLED_FROM_OUTSIDE
+    }
+    assert not dead
+
+
+def test_every_part_of_the_plan_is_used() -> None:
+    """A model is trusted because everything in it is used; likewise what the filter adds for the roles."""
+    text = product()
+    for field in dataclasses.fields(LayoutPlan):
+        assert re.search(rf"\bplan\.{field.name}\b", text) or re.search(
+            rf"\bvaultwarden_plan(?: \| default\(\{{\}}\)\))?\.{field.name}\b", text
+        ), field.name
+    added = set(re.findall(r'^        "(\w+)":', inspect.getsource(vault.vaultwarden_plan), re.MULTILINE))
+    assert added
+    for name in added:
+        assert re.search(rf"\bvaultwarden_plan\.{name}\b", text), name
+
+
+def test_every_filter_is_used() -> None:
+    """By a role or a playbook."""
+    text = product()
+    for name in (*vault.FilterModule().filters(), *proxy.FilterModule().filters()):
+        assert f"vaultwire.stack.{name}" in text, name
+
+
+def test_the_words_of_an_error_decide_nothing() -> None:
+    """An exception says by its type or its attributes what it is about: its text holds values of the user's."""
+    for path in sources("plugins/**/*.py", "tools/*.py", "lab/*.py"):
+        found = re.search(r"\bin (?:str|repr)\((?:exc|error|err)\b", path.read_text(encoding="utf-8"))
+        assert found is None, f"{path}: {found and found.group()}"
 
 
 def test_no_group_name_stands_in_a_role() -> None:

@@ -251,3 +251,26 @@ def test_a_region_of_push_sets_a_whole_pair(region: str, expected: dict[str, str
 def test_push_that_cannot_work_is_refused(changes: dict[str, Any], words: str) -> None:
     (problem,) = _settings.find_problems(settings(**changes))
     assert words in problem and SECRET not in problem
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"version": "1.37"}, "vaultwarden_version cannot be used. '1.37' is not a version"),
+        ({"version": "vaultwarden_1"}, "vaultwarden_version cannot be used. 'vaultwarden_1' is not a version"),
+        ({"version": "latest"}, "vaultwarden_version cannot be used. 'latest' is a moving tag"),
+        (
+            {"version": "latest", "allow_floating_tag": True, "resolved_version": "dev"},
+            "vaultwarden_version cannot be used. 'dev' is not a version",
+        ),
+        ({"layout": "both"}, "vaultwarden_layout is 'both', which is unknown"),
+        ({"layout": "legacy"}, "Version 1.37.2 has no second port"),
+        ({"version": "1.28.1", "websocket_port": "x"}, "vaultwarden_websocket_port is 'x'"),
+        ({"version": "1.28.1", "websocket_port": "vaultwarden_http_port"}, "vaultwarden_websocket_port is 'vault"),
+    ],
+)
+def test_what_the_model_refuses_is_said_once_and_by_name(changes: dict[str, Any], problem: str) -> None:
+    """Whatever words the value itself holds."""
+    problems = _settings.find_problems(settings(**changes))
+    assert len(problems) == 1
+    assert problems[0].startswith(problem)
