@@ -10,7 +10,14 @@ import typing as t
 from ansible import context
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _bans, _caps, _host_findings, _proxy, _settings
+from ansible_collections.vaultwire.stack.plugins.module_utils import (
+    _bans,
+    _caps,
+    _engine,
+    _host_findings,
+    _proxy,
+    _settings,
+)
 from ansible_collections.vaultwire.stack.plugins.module_utils._domain import DomainError, parse_domain
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     DEFAULT_WEBSOCKET_PORT,
@@ -172,6 +179,8 @@ class FilterModule:
             "vaultwarden_caps": vaultwarden_caps,
             "vaultwarden_environment": _guard(_settings.build_environment),
             "vaultwarden_secret_files": _settings.secret_files,
+            "engine_problem": _engine.engine_problem,
+            "swarm_problem": _engine.swarm_problem,
             "image_reference": _guard(image_reference),
             "upgrade_problem": _guard(upgrade_problem),
             "server_url": server_url,

@@ -16,6 +16,7 @@ import typing as t
 
 from . import _settings
 from ._domain import DomainError, parse_domain
+from ._engine import engine_problem, swarm_problem
 from ._layout import ANONYMOUS_HUB, DEFAULT_HTTP_PORT, LayoutError, parse_image_version, parse_version
 
 Vault = t.Mapping[str, t.Any]
@@ -65,8 +66,12 @@ class Adoption:
 def adopt(info: Info, container: str = "") -> Adoption:
     """Work out the variables of one container; with an empty name, of the only vault there is."""
     adoption = Adoption()
-    vault = _choose(info["vaults"], container, adoption)
-    if vault is None:
+    problem = engine_problem(info.get("engine") or {})
+    vault = None if problem else _choose(info["vaults"], container, adoption)
+    problem = problem or swarm_problem(vault or {})
+    if problem:
+        adoption.problems.append(problem)
+    if vault is None or problem:
         return adoption
     sites = [site for site in info.get("sites", []) if site["vault"] == vault["name"]]
     adoption.container = vault["name"]

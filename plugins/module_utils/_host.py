@@ -8,6 +8,7 @@ Nothing here changes anything. ``Run`` is AnsibleModule.run_command or anything 
 from __future__ import annotations
 
 import fcntl
+import glob
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import shutil
 import time
 import typing as t
 
+from . import _engine
 from ._layout import LayoutError, parse_version
 
 Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
@@ -33,7 +35,8 @@ _PROXY_COMMANDS = {
 
 #: What the engine may be able to limit -> its own word for that.
 _LIMITS = {"memory": "MemoryLimit", "pids": "PidsLimit"}
-
+#: Sockets of engines that users run for themselves.
+_USER_SOCKETS = "/run/user/*/docker.sock"
 DPKG = "/var/lib/dpkg"
 _UNFINISHED = ("half-installed", "unpacked", "half-configured")
 #: How long another program may take to install its packages, such as one that a killed run has begun.
@@ -95,14 +98,19 @@ def _socket_holders(inodes: t.Set[str], proc: str) -> t.Dict[str, str]:
 
 
 def engine_info(run: Run) -> t.Dict[str, t.Any]:
-    """``{installed, running, version, oldest_api, log_driver, limits, memory}`` of the container engine.
+    """``{installed, running, version, oldest_api, log_driver, limits, memory}`` of the container engine, and its traits.
 
     ``log_driver``: where the log of a container goes that names no driver; ``limits``: which of ``memory`` and ``pids``
     the engine can limit here. The kernel decides that, and the engine drops others with nothing but a warning.
-    ``memory``: bytes that the host has.
+    ``memory``: bytes that the host has. The traits are those of ``_engine``.
     """
     installed = shutil.which("docker") is not None
-    nothing: t.Dict[str, t.Any] = {
+    found = _answering_engine(run) if installed and shutil.which("dockerd", path=_wide_path()) else None
+    if found is not None:
+        return found
+    # Without an engine that answers, the program still says what it is: podman has one that is called docker.
+    client = " ".join(run(["docker", "--version"])[1:]) if installed else ""
+    return {
         "installed": installed,
         "running": False,
         "version": "",
@@ -110,25 +118,28 @@ def engine_info(run: Run) -> t.Dict[str, t.Any]:
         "log_driver": "",
         "limits": [],
         "memory": 0,
+        **_engine.traits({}, client, glob.glob(_USER_SOCKETS)),
     }
-    if not installed or shutil.which("dockerd", path=_wide_path()) is None:
-        return nothing
+
+
+def _answering_engine(run: Run) -> t.Optional[t.Dict[str, t.Any]]:
     code, out, __ = run(["docker", "version", "--format", "{{.Server.Version}} {{.Server.MinAPIVersion}}"])
     if code != 0:
-        return nothing
+        return None
     version, __, oldest_api = out.strip().partition(" ")
     code, out, __ = run(["docker", "info", "--format", "{{json .}}"])
     if code != 0:
-        return nothing
+        return None
     able = json.loads(out)
     return {
-        **nothing,
+        "installed": True,
         "running": True,
         "version": version,
         "oldest_api": oldest_api,
         "log_driver": able["LoggingDriver"],
         "limits": [name for name, key in _LIMITS.items() if able.get(key)],
         "memory": int(able["MemTotal"]),
+        **_engine.traits(able),
     }
 
 
@@ -195,6 +206,7 @@ def describe_container(data: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         "image": image,
         "tag": tag,
         "version": _release((data["Config"].get("Labels") or {}).get(_VERSION_LABEL, ""), tag),
+        "swarm_service": (data["Config"].get("Labels") or {}).get(_engine.SWARM_SERVICE, ""),
         "layout": (data["Config"].get("Labels") or {}).get("org.vaultwire.layout", ""),
         "status": data["State"]["Status"],
         "health": (data["State"].get("Health") or {}).get("Status", ""),

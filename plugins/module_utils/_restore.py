@@ -83,7 +83,7 @@ class Journal:
             raise RestoreError(
                 f"The journal of restores {self.path} is damaged ({exc}), so nobody can tell whether one was cut off. "
                 f"If the data folder is right, and has no neighbour with {ASIDE.strip('.-')} in its name that you miss "
-                f"data of, remove the journal and run again. Nothing has been changed."
+                f"data of, remove the journal and run again. Nothing has been restored."
             ) from exc
 
     def write(self, record: Record) -> None:
@@ -156,7 +156,7 @@ def require_space(manifest: Manifest, data_dir: str) -> None:
     if free < needed:
         raise RestoreError(
             f"The restore needs {needed >> 20} MB beside {data_dir}, since the present data is kept, and {free >> 20} "
-            f"MB are free. Make room. Nothing has been changed."
+            f"MB are free. Make room. Nothing has been restored."
         )
 
 
@@ -307,7 +307,7 @@ def check(wanted: Wanted, engine: Engine) -> Manifest:
     schema = current_schema(wanted.data_dir) if engine.inspect(wanted.container) else None
     problem = newer_problem(manifest, wanted.version, schema)
     if problem:
-        raise RestoreError(f"{problem} Nothing has been changed.")
+        raise RestoreError(f"{problem} Nothing has been restored.")
     require_space(manifest, wanted.data_dir)
     return manifest
 
@@ -351,7 +351,7 @@ def restore(wanted: Wanted, run: Run) -> t.Tuple[Manifest, Record]:
         manifest = unpack(wanted.archive, record.staging, wanted.uid, wanted.gid)
     except (BackupError, OSError) as exc:
         shutil.rmtree(record.staging, ignore_errors=True)
-        raise RestoreError(f"{exc} Nothing has been changed.") from exc
+        raise RestoreError(f"{exc} Nothing has been restored.") from exc
     Restore(engine, journal, record).forward()
     return manifest, record
 

@@ -107,7 +107,7 @@ class Journal:
             raise SwapError(
                 f"The journal of upgrades {self.path} is damaged ({exc}), so nobody can tell whether one was cut off. "
                 f"Look at 'docker ps --all': if there is one container and its data is right, remove the journal and "
-                f"run again. Nothing has been changed."
+                f"run again."
             ) from exc
 
     def write(self, record: Record) -> None:

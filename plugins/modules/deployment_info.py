@@ -114,15 +114,18 @@ engine:
   description: >-
     The container engine, as C(installed), C(running), C(version), C(oldest_api), the oldest interface that it still
     speaks, C(log_driver), where it logs to by itself, C(limits), which of V(memory) and V(pids) it can limit, and
-    C(memory), the bytes that the host has.
+    C(memory), the bytes that the host has; C(flavor) (V(docker), V(podman) or empty), C(rootless), C(userns_remap),
+    and C(swarm) (V(manager), V(worker) or empty).
   returned: always
   type: dict
   sample: {"installed": true, "running": true, "version": "20.10.24", "oldest_api": "1.12", "log_driver": "json-file",
-           "limits": ["memory", "pids"], "memory": 4106035200}
+           "limits": ["memory", "pids"], "memory": 4106035200, "flavor": "docker", "rootless": false,
+           "userns_remap": false, "swarm": ""}
 container:
   description: >-
     The container, as C(exists), C(image), C(tag), C(version) (from its label), C(status), C(health),
-    C(environment_names), C(published_ports) and C(mounts).
+    C(swarm_service) (the service of Docker Swarm that started it, or empty), C(environment_names), C(published_ports)
+    and C(mounts).
   returned: always
   type: dict
   sample: {"exists": false}

@@ -142,7 +142,7 @@ def chosen_archive(name: str, directory: str, container: str) -> str:
     raise _restore.RestoreError(
         f"{name or 'No archive'} is {'not there' if name else 'named'}. Set vaultwarden_backup_restore_from to newest, "
         f"to a name in {directory} or to an absolute path on the host. Archives of {container} there: {there}. Nothing "
-        f"has been changed."
+        f"has been restored."
     )
 
 
@@ -202,7 +202,7 @@ def run(module: AnsibleModule) -> None:
     try:
         module.exit_json(**(restored(module) if module.params["state"] == "restored" else concluded(module)))
     except _backup.BackupError as exc:
-        module.fail_json(msg=f"{exc} Nothing has been changed.")
+        module.fail_json(msg=f"{exc} Nothing has been restored.")
     except _restore.RestoreError as exc:
         module.fail_json(msg=str(exc))
 

@@ -135,7 +135,7 @@ def why_not(settings: Data) -> Data:
         text = f"{said} The vault was not asked."
         return {"failed": True, "unreachable": bool(look.get("unreachable")), "msg": text, **kept}
     found = problems(settings)
-    return {"failed": True, "msg": " ".join([*found, "Nothing has been changed."])} if found else {}
+    return {"failed": True, "msg": " ".join([*found, "The vault was not asked."])} if found else {}
 
 
 def verdict(proof: Data, settings: Data, check_mode: bool = False) -> Data:

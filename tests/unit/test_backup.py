@@ -415,7 +415,7 @@ def test_malformed_archives_are_refused_before_anything_changes(place: Place, do
     done = place.restore(tar(place.root / "bad.tar", members))
     assert done["failed"] is True
     assert reason in done["msg"]
-    assert "Nothing has been changed" in done["msg"]
+    assert "Nothing has been restored" in done["msg"]
     assert (place.names(), docker.log) == (before, [])
 
 
@@ -510,7 +510,7 @@ def test_a_damaged_journal_stops_a_restore(place: Place, docker: Docker) -> None
     done = place.restore()
     assert done["failed"] is True
     assert "is damaged" in done["msg"]
-    assert "Nothing has been changed" in done["msg"]
+    assert "Nothing has been restored" in done["msg"]
     assert (place.names(), docker.log) == (before, [])
 
 
@@ -571,7 +571,7 @@ def test_a_restore_that_was_cut_off_is_undone_by_the_next(
             place.restore()
     docker.starts = []
     # The next one puts the old data back before it judges its own archive.
-    assert "Nothing has been changed" in place.restore(version="1.28.1")["msg"]
+    assert "Nothing has been restored" in place.restore(version="1.28.1")["msg"]
     assert (place.names(), docker.running) == (before, True)
     assert "failed" not in place.restore()
 
@@ -614,7 +614,7 @@ def test_a_full_disk_refuses_the_restore(place: Place, docker: Docker, monkeypat
     """Since the old data is kept."""
     place.back_up()
     monkeypatch.setattr("shutil.disk_usage", lambda __: type("Usage", (), {"free": 1 << 20}))
-    assert "Make room. Nothing has been changed." in place.restore()["msg"]
+    assert "Make room. Nothing has been restored." in place.restore()["msg"]
     assert docker.log == []
 
 

@@ -156,7 +156,8 @@ def test_what_the_engine_tells_of_itself(
 ) -> None:
     """Its release, the oldest interface it speaks, where it logs to and what it can limit."""
     monkeypatch.setattr("shutil.which", lambda *_arguments, **_options: "/usr/bin/docker")
-    answers = {"version": version, "info": (0 if info else 1, info, "")}
+    answers = {"version": version, "info": (0 if info else 1, info, ""), "--version": (0, "Docker version 26.1.5", "")}
     found = _host.engine_info(lambda command: answers[command[1]])
     assert found.pop("installed") is True
-    assert tuple(found.values()) == expected
+    names = ("running", "version", "oldest_api", "log_driver", "limits", "memory")
+    assert tuple(found[name] for name in names) == expected

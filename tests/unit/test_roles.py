@@ -256,3 +256,49 @@ def test_no_result_uses_a_name_of_ansible_for_something_else(path: Path) -> None
     returned = yaml.safe_load(found[1])
     for name in {"changed", "failed", "skipped", "unreachable"} & returned.keys():
         assert returned[name]["type"] == "bool", name
+
+
+#: What only who knows everything that came before may say.
+UNCHANGED = "Nothing has been changed"
+
+
+@pytest.mark.parametrize(
+    "path",
+    sources(*(f"plugins/{kind}/*.py" for kind in ("modules", "module_utils", "action", "plugin_utils"))),
+    ids=lambda path: path.name,
+)
+def test_no_module_says_that_nothing_has_been_changed(path: Path) -> None:
+    """It does not know what its caller did before. It may say what it has left alone itself."""
+    assert UNCHANGED not in " ".join(re.sub(r'"\s+f?"', "", path.read_text(encoding="utf-8")).split())
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_says_that_nothing_has_been_changed_only_as_a_preflight(role: str) -> None:
+    """Playbooks ask its preflights before anything is changed. From its own main.yml it speaks for itself alone."""
+    folder = ROOT / "roles" / role
+    variable = f"__{role}_unchanged"
+    tasks = {path.name: path.read_text(encoding="utf-8") for path in sources(f"roles/{role}/tasks/**/*.yml")}
+    for name, text in tasks.items():
+        if UNCHANGED in " ".join(text.split()):
+            asked_by = [other for other, its in tasks.items() if re.search(rf"_tasks: {re.escape(name)}$", its, re.M)]
+            assert asked_by == [], f"{name} is part of the role, so it cannot know"
+    if any(variable in text for name, text in tasks.items() if name != "main.yml"):
+        assert load(folder / "vars" / "main.yml")[variable] == f"{UNCHANGED}."
+        for step in load(folder / "tasks" / "main.yml"):
+            file = next((value for key, value in step.items() if key.endswith("_tasks")), "")
+            if file in ("preflight.yml", "host.yml", "settings.yml"):
+                assert UNCHANGED not in step["vars"][variable], file
+
+
+@pytest.mark.parametrize("name", ["site", "upgrade", "split", "restore"])
+def test_every_host_is_checked_for_a_role_before_any_role_acts(name: str) -> None:
+    """What a role can refuse of a host comes in a task of its own, in front of whatever changes something."""
+    text = (ROOT / "playbooks" / f"{name}.yml").read_text(encoding="utf-8")
+    acting = re.search(r"^  roles:$|^  tasks:\n    - name: (Put|Upgrade)|^- name: Deploy", text[10:], re.M)
+    assert acting
+    before = text[: acting.start() + 10]
+    for role in ("container_engine", "vaultwarden", "reverse_proxy", "fail2ban"):
+        checks = role != "fail2ban" or re.search(r"stack\.fail2ban\n +when", text)
+        if checks and (ROOT / "roles" / role / "tasks" / "host.yml").exists():
+            pattern = rf"stack\.{role}\n +tasks_from: (host|upgrade_preflight)\n"
+            assert re.search(pattern, before), role

@@ -278,7 +278,6 @@ def test_a_damaged_journal_of_swaps_is_named(tmp_path: Path, text: str) -> None:
     result = run_module(deployment_info.main, container="vault", swap_directory=str(tmp_path))
     assert result["failed"] is True
     assert f"{tmp_path}/journal.json is damaged" in result["msg"]
-    assert "Nothing has been changed" in result["msg"]
 
 
 @pytest.mark.parametrize("path", sorted(PLUGINS.glob("module*/*.py")), ids=lambda path: path.name)

@@ -74,7 +74,7 @@ def test_what_cannot_work_is_refused_before_anything_changes(
     done = run_playbook("restore", vaultwarden_backup_restore_from=source)
     assert done.returncode != 0
     assert reason in done.stdout
-    assert "Nothing has been changed" in done.stdout
+    assert "Nothing has been restored" in done.stdout
     assert state(host, vault) == before
 
 
