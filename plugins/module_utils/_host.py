@@ -98,11 +98,11 @@ def _socket_holders(inodes: t.Set[str], proc: str) -> t.Dict[str, str]:
 
 
 def engine_info(run: Run) -> t.Dict[str, t.Any]:
-    """``{installed, running, version, oldest_api, log_driver, limits, memory}`` of the container engine, and its traits.
+    """``{installed, running, version, oldest_api, log_driver, limits, memory}`` of the container engine, and its kind.
 
     ``log_driver``: where the log of a container goes that names no driver; ``limits``: which of ``memory`` and ``pids``
     the engine can limit here. The kernel decides that, and the engine drops others with nothing but a warning.
-    ``memory``: bytes that the host has. The traits are those of ``_engine``.
+    ``memory``: bytes that the host has. Its kind is told by ``_engine.traits``.
     """
     installed = shutil.which("docker") is not None
     found = _answering_engine(run) if installed and shutil.which("dockerd", path=_wide_path()) else None

@@ -125,7 +125,7 @@ def test_a_users_engine_beside_the_systems_is_no_obstacle(programs: Callable[...
     assert _engine.engine_problem(found) == ""
 
 
-TASK = {
+TASK: dict[str, Any] = {
     "exists": True,
     "Config": {"Image": "vaultwarden/server:1.30.5", "Env": None, "Labels": {
         "com.docker.swarm.service.id": "vfcd307h6qk8kwus7764tpexg",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is in the way on each host is named, by every playbook that would change something, and the host stays as it is."""
+"""What is in the way on each host is named by every playbook that would change something; the host stays as it is."""
 
 from __future__ import annotations
 
