@@ -13,7 +13,7 @@ import pytest
 from ansible.module_utils.basic import AnsibleModule
 from fake_module import run_module
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _host, _vaults
+from ansible_collections.vaultwire.stack.plugins.module_utils import _host, _host_findings, _vaults
 from ansible_collections.vaultwire.stack.plugins.modules import deployment_info, host_secrets
 
 SECRET = "Nl9xQ"
@@ -133,6 +133,20 @@ def test_sites_that_send_to_the_vault_are_found(data: Path, site: Path) -> None:
     assert routes["root"] == routes["anonymous_hub"] | {"path": "/"}
     assert (routes["root"]["upgrade"], routes["root"]["port"]) == (False, "http")
     assert found[0]["shared"] is True
+
+
+@pytest.mark.parametrize(("version", "upgrade", "codes"), [("1.22.1", False, ["VW-B01"]), ("1.30.6", True, [])])
+def test_a_site_is_judged_by_the_release_of_its_nginx(
+    data: Path, site: Path, version: str, upgrade: bool, codes: list[str]
+) -> None:
+    """The same file, which leaves the version of HTTP to nginx, is a fault on one host and none on another."""
+    headers = "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
+    server = f"server {{ server_name vault.example.com; location / {{ {headers} proxy_pass http://127.0.0.1:8080; }} }}"
+    (site / "etc/nginx/nginx.conf").write_text(f"http {{ {server} }}", encoding="utf-8")
+    made = container(data, ports={"80/tcp": "8080"}, image="vaultwarden/server:1.37.2", status="running")
+    found = _vaults.gather(Engine(made), {"nginx": {"version": version}}, str(site))
+    assert found["sites"][0]["routes"]["hub"]["upgrade"] is upgrade
+    assert [finding.code for finding in _host_findings.host_findings(found) if finding.code[3] == "B"] == codes
 
 
 def test_a_broken_configuration_is_reported(data: Path, site: Path) -> None:
