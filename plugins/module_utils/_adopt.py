@@ -14,7 +14,7 @@ import json
 import re
 import typing as t
 
-from . import _settings
+from . import _caps, _settings
 from ._domain import DomainError, parse_domain
 from ._engine import engine_problem, swarm_problem
 from ._layout import ANONYMOUS_HUB, DEFAULT_HTTP_PORT, LayoutError, parse_image_version, parse_version
@@ -86,6 +86,7 @@ def adopt(info: Info, container: str = "") -> Adoption:
     _adopt_identity(vault, adoption)
     _adopt_environment(vault, adoption)
     _adopt_secrets(vault, adoption)
+    _adopt_limits(vault, info, adoption)
     _adopt_proxy(vault, sites, info, adoption)
     _adopt_the_rest(vault, adoption)
     return adoption
@@ -417,6 +418,50 @@ def _adopt_secrets(vault: Vault, adoption: Adoption) -> None:
         adoption.variables["vaultwarden_secrets"] = references
 
 
+def _adopt_limits(vault: Vault, info: Info, adoption: Adoption) -> None:
+    """Limits that have a setting of the role are taken over; where there was none, the role's defaults hold."""
+    limits = vault["limits"]
+    found = {
+        "log_max_size": _engine_size(limits["log_max_size"]),
+        "log_max_files": int(limits["log_max_files"]) if str(limits["log_max_files"]).isdecimal() else None,
+        "memory_limit": _megabytes(limits["memory"]),
+        "pids_limit": limits["pids"] or None,
+    }
+    if limits["log_driver"] not in _caps.FILE_DRIVERS:
+        found.update(log_max_size=None, log_max_files=None)
+    for key, value in found.items():
+        if value is None:
+            continue
+        problem = _caps.problem_of(key, value)
+        if problem:
+            adoption.note("changes", f"{problem} The container has that limit now; the default of the role takes over.")
+        else:
+            adoption.variables[f"vaultwarden_{key}"] = value
+    new = [f"vaultwarden_{key}" for key in ("log_max_size", "memory_limit", "pids_limit") if found[key] is None]
+    if new:
+        adoption.note("changes", f"The container gets limits that it has not now, see {', '.join(new)}.")
+    default = (info.get("engine") or {}).get("log_driver", "")
+    if default and limits["log_driver"] not in ("", default):
+        adoption.note(
+            "left_behind",
+            f"The option --log-driver {limits['log_driver']}: the log goes where the engine sends it by itself "
+            f"({default}).",
+        )
+    if limits["other_log_options"]:
+        names = ", ".join(limits["other_log_options"])
+        adoption.note("left_behind", f"Options of the log: --log-opt {names} (values are not shown).")
+
+
+def _engine_size(text: str) -> t.Optional[str]:
+    """A size as the engine takes it (``10M``, ``10mb``) in the role's notation; None where there is none."""
+    return re.sub(r"i?b$", "", text.strip().lower()) or None
+
+
+def _megabytes(size: int) -> t.Optional[str]:
+    """Bytes as a limit of the role, rounded up; None where there is none."""
+    return f"{-(-size // 2**20)}m" if size else None
+
+
 def _adopt_proxy(vault: Vault, sites: t.Sequence[Vault], info: Info, adoption: Adoption) -> None:
     for text in info.get("unreadable", []):
         adoption.note("todo", f"{text} Set reverse_proxy_provider and reverse_proxy_replaces by hand.")
@@ -502,6 +547,9 @@ def _left_behind(vault: Vault) -> t.Iterator[str]:
         yield "The container has a command of its own; the role starts the image's."
     for name in vault["other_options"]:
         yield f"The container's option {name}."
+    if vault["other_labels"]:
+        names = ", ".join(vault["other_labels"])
+        yield f"The labels {names}: programs that go by them, such as updaters, see a container without them."
     files = set(vault["secret_files"].values())
     for mount in vault["mounts"]:
         place = mount["destination"].rstrip("/")

@@ -48,21 +48,46 @@ class Caps(t.NamedTuple):
 
 def find_problems(settings: Settings) -> t.Iterator[str]:
     """Why the limits cannot work, as full sentences; none where they can."""
-    yield from _size_problem("log_max_size", settings["log_max_size"], _LEAST_LOG, "10m")
-    if not _matches(_SHARE, settings["memory_limit"]):
-        yield from _size_problem("memory_limit", settings["memory_limit"], _LEAST_MEMORY, "2g or 75%")
+    problems = (problem_of(key, settings[key]) for key in _RULES)
+    return (problem for problem in problems if problem)
+
+
+def problem_of(key: str, value: object) -> str:
+    """Why one limit cannot work; empty where it can."""
+    return _RULES[key](value)
+
+
+def _log_size_problem(value: object) -> str:
+    return _size_problem("log_max_size", value, _LEAST_LOG, "10m")
+
+
+def _memory_problem(value: object) -> str:
+    return "" if _matches(_SHARE, value) else _size_problem("memory_limit", value, _LEAST_MEMORY, "2g or 75%")
+
+
+def _log_files_problem(value: object) -> str:
     fewest, most = _LOG_FILES
-    if not _is_number(settings["log_max_files"], fewest, most):
-        yield (
-            f"vaultwarden_log_max_files is {settings['log_max_files']!r}. Give a number from {fewest} to {most}. To "
-            f"limit nothing, set vaultwarden_log_max_size to an empty text."
-        )
+    if _is_number(value, fewest, most):
+        return ""
+    return (
+        f"vaultwarden_log_max_files is {value!r}. Give a number from {fewest} to {most}. To limit nothing, set "
+        f"vaultwarden_log_max_size to an empty text."
+    )
+
+
+def _processes_problem(value: object) -> str:
     fewest, most = _PROCESSES
-    if not is_lifted(settings["pids_limit"]) and not _is_number(settings["pids_limit"], fewest, most):
-        yield (
-            f"vaultwarden_pids_limit is {settings['pids_limit']!r}. Give a number from {fewest} to {most}, or 0 for no "
-            f"limit."
-        )
+    if is_lifted(value) or _is_number(value, fewest, most):
+        return ""
+    return f"vaultwarden_pids_limit is {value!r}. Give a number from {fewest} to {most}, or 0 for no limit."
+
+
+_RULES: t.Dict[str, t.Callable[[object], str]] = {
+    "log_max_size": _log_size_problem,
+    "log_max_files": _log_files_problem,
+    "memory_limit": _memory_problem,
+    "pids_limit": _processes_problem,
+}
 
 
 def caps_for(settings: Settings, engine: Engine) -> Caps:
@@ -122,13 +147,14 @@ def _matches(pattern: t.Pattern[str], value: object) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
-def _size_problem(key: str, value: object, least: str, example: str) -> t.Iterator[str]:
+def _size_problem(key: str, value: object, least: str, example: str) -> str:
     size = parse_size(value)
-    if not is_lifted(value) and (size is None or size < t.cast(int, parse_size(least))):
-        yield (
-            f"vaultwarden_{key} is {value!r}. Give a number with the unit k, m or g, at least {least}, for example "
-            f"{example}; or an empty text for no limit."
-        )
+    if is_lifted(value) or (size is not None and size >= t.cast(int, parse_size(least))):
+        return ""
+    return (
+        f"vaultwarden_{key} is {value!r}. Give a number with the unit k, m or g, at least {least}, for example "
+        f"{example}; or an empty text for no limit."
+    )
 
 
 def _is_number(value: object, fewest: int, most: int) -> bool:

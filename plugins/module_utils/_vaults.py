@@ -53,8 +53,26 @@ _MORE_SECRET_NAMES = re.compile(r"(PASS|PWD|PASSPHRASE|CREDENTIALS?|DSN)$", re.I
 _SECRET_VALUE = re.compile(r"\$argon2|-----BEGIN |[a-zA-Z][\w+.-]*://[^/@\s]*:[^/@\s]*@")
 _WHOLE_HASH = re.compile(r"\$argon2(id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+(\$[A-Za-z0-9+/=]+){2}")
 _PART_OF_HASH = re.compile(r"argon2(id|i|d)|=\d+,t=\d+,p=\d+")
-#: Options of a container that the role does not know, by their names in the engine's own notation.
-_OTHER_OPTIONS = ("ExtraHosts", "Dns", "Devices", "CapAdd", "Memory", "NanoCpus", "Privileged", "VolumesFrom")
+#: Options of a container that the role does not know: their names in the engine's answers -> on its command line.
+_OTHER_OPTIONS = {
+    "CapAdd": "--cap-add",
+    "CpuQuota": "--cpu-quota",
+    "CpuShares": "--cpu-shares",
+    "CpusetCpus": "--cpuset-cpus",
+    "Devices": "--device",
+    "Dns": "--dns",
+    "ExtraHosts": "--add-host",
+    "GroupAdd": "--group-add",
+    "Links": "--link",
+    "NanoCpus": "--cpus",
+    "Privileged": "--privileged",
+    "Sysctls": "--sysctl",
+    "VolumesFrom": "--volumes-from",
+}
+_DEFAULT_SHM = 64 * 1024 * 1024
+_NANO = 10**9
+#: Beginnings of labels that say where a container comes from, or are dealt with by themselves.
+_KNOWN_LABELS = (_COMPOSE, "org.opencontainers.", "org.vaultwire.", "traefik.")
 
 
 def gather(run: Run, proxies: t.Mapping[str, Data], root: str = "") -> t.Dict[str, t.Any]:
@@ -259,7 +277,9 @@ def _describe(data: Data, image: Data) -> t.Dict[str, t.Any]:
         "network_mode": (data.get("HostConfig") or {}).get("NetworkMode") or "",
         "networks": sorted((data.get("NetworkSettings") or {}).get("Networks") or {}),
         "custom_command": _custom_command(data, image),
-        "other_options": [name for name in _OTHER_OPTIONS if (data.get("HostConfig") or {}).get(name)],
+        "other_options": other_options(data),
+        "other_labels": other_labels(data, image),
+        "limits": _limits(data.get("HostConfig") or {}),
         "label_router": any(name.startswith("traefik.") for name in data["Config"].get("Labels") or {}),
         "config_json": config,
         "data": _data(data, os.path.join("/", effective.get("DATA_FOLDER") or "data")),
@@ -320,6 +340,57 @@ def _custom_command(data: Data, image: Data) -> bool:
     if not config:
         return False
     return any((data["Config"].get(key) or []) != (config.get(key) or []) for key in ("Cmd", "Entrypoint"))
+
+
+def other_options(data: Data) -> t.List[str]:
+    """Options that no setting of the role stands for, in the notation of the engine's command line."""
+    config = data.get("HostConfig") or {}
+    found = [
+        f"{flag} {_shown(name, config[name])}".strip() for name, flag in _OTHER_OPTIONS.items() if config.get(name)
+    ]
+    if config.get("ShmSize") not in (None, 0, _DEFAULT_SHM):
+        found.append(f"--shm-size {config['ShmSize']}")
+    hostname = data["Config"].get("Hostname") or ""
+    # By itself a container has the beginning of its identifier as its name.
+    if hostname and not data["Id"].startswith(hostname):
+        found.append(f"--hostname {hostname}")
+    return found
+
+
+def _shown(name: str, value: t.Any) -> str:
+    """The value of an option as one would write it; nothing for a switch."""
+    if value is True:
+        return ""
+    if name == "NanoCpus":
+        return f"{value / _NANO:g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={entry}" for key, entry in sorted(value.items()))
+    entries = value if isinstance(value, list) else [value]
+    return ", ".join(str(entry.get("PathOnHost", "")) if isinstance(entry, dict) else str(entry) for entry in entries)
+
+
+def other_labels(data: Data, image: Data) -> t.List[str]:
+    """Names of labels that somebody gave the container, for programs that go by them; never a value."""
+    brought = (image.get("Config") or {}).get("Labels") or {}
+    own = data["Config"].get("Labels") or {}
+    return sorted(name for name in own if name not in brought and not name.startswith(_KNOWN_LABELS))
+
+
+def _limits(config: Data) -> t.Dict[str, t.Any]:
+    """What bounds the container: its log, bytes of memory and number of processes, 0 for none.
+
+    Of the log's options only those that bound it have a value here; others may be secrets of where the log goes to.
+    """
+    log = config.get("LogConfig") or {}
+    options = log.get("Config") or {}
+    return {
+        "log_driver": log.get("Type") or "",
+        "log_max_size": options.get("max-size", ""),
+        "log_max_files": options.get("max-file", ""),
+        "other_log_options": sorted(set(options) - {"max-size", "max-file"}),
+        "memory": config.get("Memory") or 0,
+        "pids": max(config.get("PidsLimit") or 0, 0),
+    }
 
 
 def _running_version(data: Data, found: Data, environment: t.Mapping[str, str], http_port: int) -> str:

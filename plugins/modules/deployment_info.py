@@ -195,7 +195,10 @@ vaults:
       are no secrets; C(secret_names); C(secret_files), variable to path in the container; C(database);
       C(admin_token_form) (V(hash), V(plain), V(damaged) or empty).
     - C(http_port), C(websocket_port) and C(addresses) inside; C(websocket_enabled), C(live); C(user), C(restart),
-      C(network_mode), C(networks), C(custom_command), C(other_options), C(label_router).
+      C(network_mode), C(networks), C(custom_command), C(label_router).
+    - C(other_options) that no setting of the role stands for, as one would write them for C(docker run);
+      C(other_labels), names of labels that somebody set; C(limits) as C(log_driver), C(log_max_size), C(log_max_files),
+      C(other_log_options) (names), C(memory) (bytes) and C(pids), empty or 0 for none.
     - C(config_json) as C(present), C(broken), C(names), C(overrides) (names that beat a variable) and C(values) (of
       variables that the role decides, no secrets).
     - C(data) as C(folder) (in the container), C(type), C(path) (on the host), C(volume), C(nested) mounts, C(uid),

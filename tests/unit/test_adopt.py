@@ -21,6 +21,12 @@ def port(host: int, container: int, address: str = "127.0.0.1") -> dict[str, Any
     return {"address": address, "host": host, "container": container}
 
 
+def limits(**changes: Any) -> dict[str, Any]:
+    """What bounds a container by itself: nothing."""
+    return {"log_driver": "json-file", "log_max_size": "", "log_max_files": "", "other_log_options": [], "memory": 0,
+            "pids": 0, **changes}  # fmt: skip
+
+
 def vault(**changes: Any) -> dict[str, Any]:
     """A container as deployment_info describes it, from the documentation of the old layout; with changes.
 
@@ -39,7 +45,8 @@ def vault(**changes: Any) -> dict[str, Any]:
         "secret_names": [], "secret_files": {}, "database": "sqlite", "http_port": 80, "websocket_port": 3012,
         "websocket_enabled": True, "published_ports": [port(8080, 80), port(3012, 3012)], "mounts": [], "user": "",
         "restart": "always", "network_mode": "default", "networks": ["bridge"], "custom_command": False,
-        "other_options": [], "label_router": False, "leftovers": [], "data": data, "config_json": saved, **changes,
+        "other_options": [], "other_labels": [], "limits": limits(),
+        "label_router": False, "leftovers": [], "data": data, "config_json": saved, **changes,
     }  # fmt: skip
 
 
@@ -95,6 +102,18 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "tag of another release": (info(modern(image="vaultwarden/server:1.30.0")), {"vaultwarden_version": "1.37.2"}),
     "named volume": (info(modern(data={"type": "volume", "volume": "vw", "path": "/var/lib/docker/volumes/vw/_data"})),
                      {"vaultwarden_data_dir": "/var/lib/docker/volumes/vw/_data"}),
+    "no limits": (info(modern()), {"vaultwarden_log_max_size": None, "vaultwarden_log_max_files": None,
+                                   "vaultwarden_memory_limit": None, "vaultwarden_pids_limit": None}),
+    "limits": (info(modern(limits=limits(log_max_size="20M", log_max_files="5", memory=2**30 + 1, pids=200))),
+               {"vaultwarden_log_max_size": "20m", "vaultwarden_log_max_files": 5,
+                "vaultwarden_memory_limit": "1025m", "vaultwarden_pids_limit": 200}),
+    "size in other words": (info(modern(limits=limits(log_max_size="50mb"))), {"vaultwarden_log_max_size": "50m"}),
+    "limits that the role refuses": (
+        info(modern(limits=limits(log_max_size="1.5g", log_max_files="1", memory=100 * 2**20, pids=10))),
+        {"vaultwarden_log_max_size": None, "vaultwarden_log_max_files": None, "vaultwarden_memory_limit": None,
+         "vaultwarden_pids_limit": None}),
+    "size that another driver has": (
+        info(modern(limits=limits(log_driver="fluentd", log_max_size="1m"))), {"vaultwarden_log_max_size": None}),
     "current layout": (info(modern()), {"vaultwarden_websocket_port": None, "vaultwarden_layout": None}),
     "both layouts possible, second port used": (
         info(vault(version="1.30.5", image="vaultwarden/server:1.30.5", era="bridge")),
@@ -190,7 +209,14 @@ def test_what_would_lose_something_is_a_problem(given: dict[str, Any], words: st
         (info(vault(published_ports=[port(80, 80, "0.0.0.0")])), "changes", "moves to 8080"),
         (info(vault(data={"network_share": True, "file_system": "nfs4"})), "todo", "network share (nfs4)"),
         (info(vault(custom_command=True)), "left_behind", "command of its own"),
-        (info(vault(other_options=["CapAdd"])), "left_behind", "CapAdd"),
+        (info(vault(other_options=["--group-add 33"])), "left_behind", "The container's option --group-add 33."),
+        (info(vault(other_labels=["com.centurylinklabs.watchtower.enable"])), "left_behind",
+         "The labels com.centurylinklabs.watchtower.enable"),
+        (info(vault(limits=limits(log_driver="none")), engine={"log_driver": "journald"}), "left_behind",
+         "--log-driver none: the log goes where the engine sends it by itself (journald)"),
+        (info(vault(limits=limits(other_log_options=["splunk-token"]))), "left_behind", "--log-opt splunk-token"),
+        (info(vault()), "changes", "vaultwarden_log_max_size, vaultwarden_memory_limit, vaultwarden_pids_limit"),
+        (info(vault(limits=limits(memory=100 * 2**20))), "changes", "at least 256m"),
         (info(vault(compose={"project": "p", "service": "s", "folder": "/opt/p"})), "todo", "docker compose up"),
         (info(vault(database="mysql", secret_names=["DATABASE_URL"])), "todo", "database is mysql"),
         (info(vault(config_json={"broken": True})), "todo", "config.json is broken"),
@@ -211,6 +237,12 @@ def test_what_is_not_carried_over_is_said(given: dict[str, Any], kind: str, word
     """Under the heading that tells what it means."""
     notes = [note["text"] for note in _adopt.adopt(given).notes if note["kind"] == kind]
     assert any(words in note for note in notes), notes
+
+
+def test_the_driver_of_the_engine_is_no_option_of_the_container() -> None:
+    """No false alarm where the log goes where it will go."""
+    given = info(vault(limits=limits(log_driver="journald")), engine={"log_driver": "journald"})
+    assert not [note for note in _adopt.adopt(given).notes if note["kind"] == "left_behind"]
 
 
 def test_one_of_several_can_be_chosen() -> None:

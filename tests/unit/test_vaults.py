@@ -99,6 +99,55 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
+def inspected(**config: Any) -> dict[str, Any]:
+    """A container with options, as the engine tells them."""
+    return {"Id": "0123456789abcdef", "Config": {"Hostname": config.pop("Hostname", "0123456789ab")},
+            "HostConfig": config}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"ShmSize": 64 * 2**20, "CapAdd": None, "Sysctls": {}, "NanoCpus": 0, "Privileged": False}, []),
+        ({"GroupAdd": ["33", "44"]}, ["--group-add 33, 44"]),
+        ({"ShmSize": 128 * 2**20}, ["--shm-size 134217728"]),
+        ({"Sysctls": {"net.core.somaxconn": "1024"}}, ["--sysctl net.core.somaxconn=1024"]),
+        ({"Hostname": "vault"}, ["--hostname vault"]),
+        ({"NanoCpus": 1_500_000_000}, ["--cpus 1.5"]),
+        ({"Privileged": True}, ["--privileged"]),
+        ({"Devices": [{"PathOnHost": "/dev/ttyS0", "PathInContainer": "/dev/x"}]}, ["--device /dev/ttyS0"]),
+    ],
+)
+def test_options_are_shown_as_they_were_written(config: dict[str, Any], expected: list[str]) -> None:
+    """Those that the engine sets by itself are none."""
+    assert _vaults.other_options(inspected(**config)) == expected
+
+
+def test_labels_that_others_go_by() -> None:
+    """By name; not those of the image, of compose, of Traefik (which has a note of its own) and of this collection."""
+    image = {"Config": {"Labels": {"maintainer": "x"}}}
+    names = ("com.centurylinklabs.watchtower.enable", "maintainer", "com.docker.compose.project", "traefik.enable",
+             "org.vaultwire.layout", "org.opencontainers.image.version")  # fmt: skip
+    data = {"Config": {"Labels": dict.fromkeys(names, "x")}}
+    assert _vaults.other_labels(data, image) == ["com.centurylinklabs.watchtower.enable"]
+
+
+def test_limits_of_a_container_without_values_that_may_be_secret(data: Path, site: Path) -> None:
+    """The options that bound the log have their values, all others only their names."""
+    made = container(data)
+    made["HostConfig"].update(
+        LogConfig={"Type": "splunk", "Config": {"max-size": "1m", "max-file": "2", "splunk-token": SECRET}},
+        Memory=2**30,
+        PidsLimit=-1,
+    )
+    found = _vaults.gather(Engine(made), NGINX_122, str(site))
+    assert found["vaults"][0]["limits"] == {
+        "log_driver": "splunk", "log_max_size": "1m", "log_max_files": "2", "other_log_options": ["splunk-token"],
+        "memory": 2**30, "pids": 0,
+    }  # fmt: skip
+    assert SECRET not in str(found)
+
+
 def test_a_container_made_by_hand_is_described_in_full(data: Path, site: Path) -> None:
     """In three calls of the engine, and no secret is part of it."""
     (data / "config.json").write_text('{"domain": "https://b.example.com", "admin_token": "Nl9xQ"}', encoding="utf-8")
@@ -112,7 +161,7 @@ def test_a_container_made_by_hand_is_described_in_full(data: Path, site: Path) -
     assert vault["environment_names"] == ["ADMIN_TOKEN", "DOMAIN", "SMTP_PASSWORD", "WEBSOCKET_ENABLED"]
     assert vault["environment"] == {"DOMAIN": "https://vault.example.com", "WEBSOCKET_ENABLED": "true"}
     assert vault["secret_names"] == ["ADMIN_TOKEN", "SMTP_PASSWORD"]
-    assert vault["other_options"] == ["CapAdd"]
+    assert vault["other_options"] == ["--cap-add NET_ADMIN"]
     assert vault["custom_command"] is False
     assert vault["config_json"]["overrides"] == ["ADMIN_TOKEN", "DOMAIN"]
     assert vault["config_json"]["values"] == {"DOMAIN": "https://b.example.com"}

@@ -61,6 +61,8 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "vaultwarden_uid": 1000,
         "vaultwarden_gid": 1000,
         "vaultwarden_signups_allowed": True,
+        "vaultwarden_log_max_size": "20m",
+        "vaultwarden_memory_limit": "1024m",
         "reverse_proxy_provider": "nginx",
     },
 }
@@ -70,6 +72,7 @@ WORDS = {
     "vw-compose": [
         "Compose made the container", "has other sites", "config.json beats", "ignores WEBSOCKET_ENABLED",
         "to the second port, where nothing listens any more", "does not pass upgrades on",
+        "--group-add 33", "--hostname vault", "--log-opt tag", "watchtower.enable", "see vaultwarden_pids_limit.",
     ],
 }  # fmt: skip
 
