@@ -22,9 +22,9 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._domain import Dom
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     DEFAULT_WEBSOCKET_PORT,
     LayoutError,
-    known_fault,
     parse_image_version,
     parse_version,
+    warnings_of,
 )
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     upgrade_problem as _layout_upgrade_problem,
@@ -61,7 +61,7 @@ def vaultwarden_plan(settings: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
     ``listen``: ports taken, ``{name, address, port}``; ``publish``: the same as ``address:host:container``;
     ``proxy_routes``: rules for a proxy on the same host, ``{match, path, upstream: 'address:port'}``, most specific
     first; ``server_url``: where the server itself answers;
-    ``known_fault``: a sentence on a release better avoided, or empty;
+    ``warnings``: sentences on a release better avoided;
     ``secrets_mount``: where the secrets appear in the container.
     """
     plan = _settings.plan_for(settings)
@@ -74,7 +74,7 @@ def vaultwarden_plan(settings: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
         "proxy_routes": [
             {"match": route.match, "path": route.path, "upstream": upstream[route.upstream]} for route in plan.routes
         ],
-        "known_fault": known_fault(parse_version(plan.version)),
+        "warnings": warnings_of(parse_version(plan.version)),
         "secrets_mount": _settings.SECRETS_MOUNT,
         "server_url": f"http://{upstream['http']}{plan.base_path}",
     }

@@ -18,12 +18,15 @@ from urllib.parse import urlsplit
 from ansible_collections.vaultwire.stack.plugins.module_utils._http import Fault
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     ANONYMOUS_HUB_PATH,
+    CLIENTS_ASK_FOR,
     DEFAULT_WEBSOCKET_PORT,
     HUB_ON_HTTP_PORT,
     HUB_PATH,
     SECOND_PORT_GONE,
     Layout,
     LayoutPlan,
+    first_client_beyond,
+    parse_version,
 )
 
 BodyKind = t.Literal["json", "empty", "html", "other"]
@@ -605,6 +608,14 @@ _TEXTS: t.Dict[str, _Text] = {
         "The proxy reaches another server than meant, or the upgrade has not happened.",
         "Check which container the proxy's upstream address belongs to.",
     ),
+    "V03": _Text(
+        "VW-V03",
+        "The server at {url} runs release {version}, which is too old for Bitwarden's clients from {client} on.",
+        "Clients update themselves and ask for newer servers, as the server's release notes say. They may not sign in, "
+        "or may show an empty vault, while older clients go on.",
+        f"Upgrade the server to {max(CLIENTS_ASK_FOR)} or newer, or keep clients from updating.",
+        "warning",
+    ),
     "W01": _Text(
         "VW-W01",
         "{where} answered 101 with a Sec-WebSocket-Accept that does not fit the key sent.",
@@ -636,6 +647,9 @@ def diagnose(seen: Observation, connect_host: str = "", connect_port: int = 0) -
     names = _names(seen, connect_host, connect_port)
     found = [_finding(text, checks, seen, names) for text, checks in places.items()]
     found += [_finding(text, checks, seen, names, severity) for text, checks, severity in _whole(seen)]
+    # Nothing that a broken channel could come from, so it is said only of one that works.
+    if _client_beyond(seen) and verdict(found) == "ok":
+        found.append(_finding("V03", ["hub"], seen, names))
     return sorted(found, key=lambda finding: finding.severity)
 
 
@@ -677,6 +691,11 @@ def _whole(seen: Observation) -> t.Iterator[t.Tuple[str, t.Sequence[Check], t.Op
         places = [check for check, answer in _answers(seen).items() if holds(check, answer, seen)]
         if places:
             yield text, places, None
+
+
+def _client_beyond(seen: Observation) -> str:
+    """The first client that the server is too old for, by what it says of itself; empty where none is known."""
+    return first_client_beyond(parse_version(seen.version_served)) if seen.version_served and seen.plan else ""
 
 
 _Trait = t.Callable[[Check, Answer, Observation], bool]
@@ -724,6 +743,7 @@ def _names(seen: Observation, connect_host: str, connect_port: int) -> t.Dict[st
         "hub_session": seen.base_path + HUB_PATH + " with a token",
         "version": seen.version_served or seen.version_expected or "unknown",
         "version_expected": seen.version_expected,
+        "client": _client_beyond(seen) or "unknown",
         "connect_host": connect_host,
         "connect_port": str(connect_port),
         "days_left": str(int(seen.alive.certificate.left)) if seen.alive.certificate else "unknown",

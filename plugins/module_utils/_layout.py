@@ -83,6 +83,13 @@ KNOWN_BAD: t.Dict[Version, str] = {
     Version(1, 37, 1): "signing in to the web vault spins for ever",
 }
 
+#: Releases of the server -> the first version of Bitwarden's clients that asks for it, as its release notes say.
+#: Clients update themselves; their versions are years and months.
+CLIENTS_ASK_FOR: t.Dict[Version, str] = {
+    Version(1, 37, 0): "2026.7.0",
+    Version(1, 37, 2): "2026.8.0",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageVersion:
@@ -204,6 +211,27 @@ def known_fault(target: Version) -> str:
     return (
         f"Release {target} is known for a fault: {reason}. Choose a newer one if that concerns you." if reason else ""
     )
+
+
+def first_client_beyond(version: Version) -> str:
+    """The first version of Bitwarden's clients that a release is too old for; empty where none is known."""
+    return next((client for release, client in sorted(CLIENTS_ASK_FOR.items()) if version < release), "")
+
+
+def client_fault(target: Version) -> str:
+    """Which clients a release is too old for, as a sentence; empty where none is known."""
+    client = first_client_beyond(target)
+    return (
+        f"Release {target} is too old for Bitwarden's clients from {client} on, which may not sign in or may show an "
+        f"empty vault. Clients update themselves: choose {max(CLIENTS_ASK_FOR)} or newer."
+        if client
+        else ""
+    )
+
+
+def warnings_of(target: Version) -> t.List[str]:
+    """What to say before a release is deployed, as sentences; empty where there is nothing."""
+    return [text for text in (known_fault(target), client_fault(target)) if text]
 
 
 def era_of(version: Version) -> Era:

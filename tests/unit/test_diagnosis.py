@@ -70,8 +70,29 @@ def codes(observation: Observation) -> list[str]:
         ("1.28.1", "legacy"),
     ],
 )
-def test_a_right_set_up_has_no_finding(version: str, layout: str) -> None:
-    assert diagnose(seen(version, layout)) == []
+def test_a_right_set_up_has_no_finding_but_its_age(version: str, layout: str) -> None:
+    """Which fails nothing."""
+    findings = diagnose(seen(version, layout))
+    assert [finding.code for finding in findings] == ([] if version == "1.37.2" else ["VW-V03"])
+    assert verdict(findings) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("version", "client"),
+    [("1.28.1", "2026.7.0"), ("1.36.0", "2026.7.0"), ("1.37.0", "2026.8.0"), ("1.37.1", "2026.8.0"), ("1.37.2", "")],
+)
+def test_a_server_too_old_for_clients_is_named(version: str, client: str) -> None:
+    """By what it says of itself: what the caller expects proves nothing."""
+    found = [finding for finding in diagnose(seen(version)) if finding.code == "VW-V03"]
+    assert [(f"from {client} on" in finding.symptom, finding.severity) for finding in found] == (
+        [(True, "warning")] if client else []
+    )
+    assert "VW-V03" not in [finding.code for finding in diagnose(seen(version, version_served=""))]
+
+
+def test_a_broken_channel_is_not_put_down_to_clients() -> None:
+    """One thing at a time."""
+    assert [finding.code for finding in diagnose(seen("1.36.0", hub=DEAD))] == ["VW-A01"]
 
 
 PAIRS: list[tuple[str, dict[str, t.Any], list[str]]] = [
@@ -111,7 +132,7 @@ PAIRS: list[tuple[str, dict[str, t.Any], list[str]]] = [
     ("1.37.2", {"hub_session": REFUSED}, ["VW-C04"]),
     ("1.28.1", {"hub_session": SECOND_PORT}, ["VW-C04"]),
     ("1.37.2", {"hub_session": CUT, "anonymous_hub": CUT}, ["VW-B02"]),
-    ("1.30.5", {"hub": SECOND_PORT}, ["VW-L02"]),
+    ("1.30.5", {"hub": SECOND_PORT}, ["VW-L02", "VW-V03"]),
     ("1.37.2", {"version_expected": "1.30.5"}, ["VW-V02"]),
     ("", {}, ["VW-V01"]),
     # A limit in front, a CDN's own rule, and the server's own limit.
@@ -123,7 +144,7 @@ PAIRS: list[tuple[str, dict[str, t.Any], list[str]]] = [
     ("1.37.2", {"hub": Answer(521, body="html")}, ["VW-X00"]),
     # What an answer tells besides its status.
     ("1.37.2", {"anonymous_hub": dataclasses.replace(LIVE, guarded=frozenset({"x-frame-options"}))}, ["VW-B20"]),
-    ("1.30.5", {"hub": dataclasses.replace(REFUSED, guarded=frozenset({"x-frame-options"}))}, []),
+    ("1.30.5", {"hub": dataclasses.replace(REFUSED, guarded=frozenset({"x-frame-options"}))}, ["VW-V03"]),
     ("1.37.2", {"base_path": "/a", "hub": dataclasses.replace(REFUSED, guarded=GUARDED.guarded)}, []),
     ("1.37.2", {"hub": dataclasses.replace(REFUSED, guarded=GUARDED.guarded, own_policy=True)}, []),
     ("1.37.2", {"alive": dataclasses.replace(ALIVE, certificate=Certificate(90, 13))}, ["VW-B33"]),
@@ -189,7 +210,7 @@ def test_a_missing_upgrade_and_a_switched_off_channel_are_told_apart_only_with_e
 def test_a_release_with_both_layouts_is_held_to_the_one_asked_for(
     asked: str, hub: Answer, severity: str | None
 ) -> None:
-    findings = diagnose(seen("1.30.5", asked, hub=hub))
+    findings = [finding for finding in diagnose(seen("1.30.5", asked, hub=hub)) if finding.code != "VW-V03"]
     assert [finding.severity for finding in findings] == ([severity] if severity else [])
 
 
@@ -235,5 +256,5 @@ def test_every_text_is_complete(name: str) -> None:
 
 def test_every_text_is_used_by_a_rule() -> None:
     used = {rule.text for rules in _diagnosis._RULES.values() for rule in rules} - {""}
-    used |= set(_diagnosis._FAULT_TEXTS.values()) | {"L02", "L03", "V01", "V02", "X00"} | set(_diagnosis._TRAITS)
+    used |= set(_diagnosis._FAULT_TEXTS.values()) | {"L02", "L03", "V01", "V02", "V03", "X00"} | set(_diagnosis._TRAITS)
     assert used == set(_diagnosis._TEXTS)

@@ -193,6 +193,16 @@ def test_an_upgrade_goes_forward_from_a_known_release(source: str, target: str, 
     assert (problem is None) if words is None else (problem is not None and words in problem)
 
 
+def test_releases_too_old_for_clients_are_known() -> None:
+    """With the client that asks for more, and the release that is new enough for all that are known."""
+    assert [layout.first_client_beyond(Version(1, 37, patch)) for patch in (0, 1, 2)] == ["2026.8.0", "2026.8.0", ""]
+    assert "from 2026.7.0 on" in layout.client_fault(Version(1, 36, 0))
+    assert "choose 1.37.2 or newer" in layout.client_fault(Version(1, 36, 0))
+    assert layout.client_fault(Version(1, 37, 2)) == layout.client_fault(Version(1, 38, 0)) == ""
+    assert layout.warnings_of(Version(1, 37, 2)) == []
+    assert len(layout.warnings_of(Version(1, 37, 0))) == 2
+
+
 def test_releases_with_a_fault_are_known() -> None:
     """A warning with its reason; none for the others."""
     assert "web vault" in layout.known_fault(Version(1, 37, 0))

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from actions import Module
+from actions import Module, Playbook
+from probing import assert_sound
 from testinfra.host import Host
 from vault import Vault
 
@@ -105,10 +106,18 @@ def test_a_fault_is_named(host: Host, vault: Vault, run_module: Module, made: Fa
             assert vault.settings["vaultwarden_admin_token"] not in str(live)
 
 
+def test_a_release_too_old_for_clients_is_warned_of(vault: Vault, run_playbook: Playbook) -> None:
+    """Before anything is deployed; the current release has nothing to be warned of."""
+    done = run_playbook("site", "--check", notifications_check_live_update="never")
+    assert done.returncode == 0, done.stdout
+    words = "Release 1.28.1 is too old for Bitwarden's clients from 2026.7.0 on"
+    assert (words in done.stdout) is vault.legacy, done.stdout
+
+
 def test_a_healthy_deployment_has_no_finding(vault: Vault, run_module: Module) -> None:
     """No false alarm, and the change does arrive."""
     probe = run_module("hub_probe", fail_on_fault=False)
-    assert (probe["verdict"], probe["diagnosis"]) == ("ok", [])
+    assert_sound(vault, probe)
     live = run_module("live_update", admin_token=vault.settings["vaultwarden_admin_token"])
     assert not live.get("failed"), live
     assert live["account"]["removed"] is True
