@@ -16,6 +16,7 @@ import contextlib
 import datetime
 import fcntl
 import hashlib
+import http.client
 import io
 import json
 import os
@@ -48,6 +49,8 @@ ATTEMPTS = 3
 CHUNK = 1024 * 1024
 LARGEST_MANIFEST = 64 * CHUNK
 LOCK_SECONDS = 600.0
+#: For a question to the engine. The program has no other module of the collection beside it.
+COMMAND_SECONDS = 60.0
 SPARE_BYTES = 64 * CHUNK
 STAGING = ".making-"
 
@@ -293,7 +296,7 @@ def _asked_version(url: str) -> str:
     try:
         with opener.open(f"{url}/api/version", timeout=5) as answer:
             return release(str(json.loads(answer.read(1000))))
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return ""
 
 
@@ -606,10 +609,15 @@ def run_command(command: t.List[str]) -> t.Tuple[int, str, str]:
     try:
         # The program has no module that could run it.
         done = subprocess.run(  # pylint: disable=ansible-bad-function
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
         )
     except OSError as exc:
         return 127, "", str(exc)
+    except subprocess.TimeoutExpired:
+        raise BackupError(
+            f"{' '.join(command)} did not end within {COMMAND_SECONDS:g} s, and was ended. Look at 'systemctl status "
+            f"docker' and 'journalctl --unit docker'."
+        ) from None
     return done.returncode, done.stdout, done.stderr
 
 

@@ -18,6 +18,8 @@ import time
 import traceback
 import typing as t
 
+from ansible_collections.vaultwire.stack.plugins.module_utils._commands import CommandTimeout
+
 #: The key under which a result holds what an InternalError says. Everything that shows results looks for it.
 KEY = "internal_error"
 REPORT_IT = "This is a fault of the collection, and no finding about the vault or the network: please report this line."
@@ -65,7 +67,7 @@ def named(step: str, expected: Expected = (), subject: str = "The check") -> t.I
     """Turn what the block does not expect into InternalError with the name of the step."""
     try:
         yield
-    except InternalError:
+    except (InternalError, CommandTimeout):
         raise
     except expected:
         raise
@@ -75,16 +77,24 @@ def named(step: str, expected: Expected = (), subject: str = "The check") -> t.I
 
 @contextlib.contextmanager
 def reported(module: Failing, step: str, subject: str = "The check") -> t.Iterator[None]:
-    """Have a module fail with the key internal_error for what its work does not expect."""
+    """Have a module fail with the key internal_error for what its work does not expect.
+
+    A command that hung says by itself what is wrong.
+    """
     failure: t.Optional[InternalError] = None
+    hung = ""
     try:
         with named(step, subject=subject):
             yield
     except InternalError as exc:
         failure = exc
+    except CommandTimeout as exc:
+        hung = str(exc)
     # Out here, since inside fail_json would return the traceback of the exception where tracebacks are switched on.
     if failure is not None:
         module.fail_json(**failure.result())
+    if hung:
+        module.fail_json(msg=hung)
 
 
 class Worker(t.Generic[T]):

@@ -33,6 +33,7 @@ from ._backup import (
     schema_rows,
     sync_directory,
 )
+from ._internal import InternalError
 from ._layout import LayoutError, parse_version
 from ._swap import Engine, SwapError, wait_alive
 
@@ -239,8 +240,10 @@ class Restore:
             if found:
                 self.engine.call("start", record.container)
                 wait_alive(self.engine, record.container, record.url, record.timeout)
-        except (SwapError, OSError, shutil.Error) as exc:
-            self._undo_after(exc)
+        except Exception as exc:
+            # What nobody expects is undone as well, since the server is down. Its own text may quote a secret.
+            known = isinstance(exc, (SwapError, OSError))
+            self._undo_after(exc if known else InternalError(exc, f"the step {record.step}", "The restore"))
         self.step("started")
 
     def _undo_after(self, cause: Exception) -> t.NoReturn:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import http.client
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ import typing as t
 import urllib.error
 import urllib.request
 
+from ._commands import CommandTimeout, shown
 from ._internal import InternalError
 
 Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
@@ -239,7 +241,7 @@ def _answers(url: str) -> bool:
     try:
         with opener.open(url, timeout=2) as answer:
             return bool(answer.status == 200)
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False
 
 
@@ -463,7 +465,17 @@ class Swap:
             command = ["systemctl", record.proxy_action, record.proxy_service]
             if not os.path.isdir("/run/systemd/system"):
                 command = ["service", record.proxy_service, record.proxy_action]
-            self._run(command)
+            self._tell(command)
+
+    def _tell(self, command: t.List[str]) -> None:
+        """Have the proxy read its files. A proxy that does not must not keep the old server from being started."""
+        try:
+            code, out, err = self._run(command)
+            problem = f"{shown(command)} failed: {(err or out).strip()}" if code != 0 else ""
+        except CommandTimeout as exc:
+            problem = str(exc)
+        if problem and problem not in self.record.reason:
+            self.record.reason += f" The proxy's files are as they were, but it may not have read them: {problem}"
 
     def commit(self, keep: int) -> None:
         """The new server is proven: drop the old container, and copies beyond the newest ones."""

@@ -10,6 +10,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from . import _files
+from ._commands import CommandTimeout, limited
 
 Changes = t.Sequence[t.Tuple[_files.Wanted, _files.Found]]
 
@@ -37,7 +38,7 @@ def run(
         return result
 
     def ask() -> t.Optional[str]:
-        code, out, err = module.run_command(list(check)) if check else (0, "", "")
+        code, out, err = limited(module.run_command)(list(check)) if check else (0, "", "")
         return None if code == 0 else (err + out).strip()
 
     kept = bool(keep) and not os.path.exists(keep)
@@ -53,7 +54,11 @@ def run(
             os.unlink(marker)
         if kept:
             _files.drop_copies(keep)
-        cause = f"{' '.join(check)} says: {exc}" if isinstance(exc, _files.CheckFailed) else f"Writing failed: {exc}."
+        cause = f"Writing failed: {exc}."
+        if isinstance(exc, _files.CheckFailed):
+            cause = f"{' '.join(check)} says: {exc}"
+        elif isinstance(exc, CommandTimeout):
+            cause = str(exc)
         module.fail_json(
             msg=f"The new configuration was not taken, and the files are as they were. {cause}",
             written=[],

@@ -65,6 +65,7 @@ waited_ms:
   type: int
 """
 
+import http.client
 import json
 import time
 import typing as t
@@ -73,7 +74,7 @@ import urllib.request
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _internal
+from ansible_collections.vaultwire.stack.plugins.module_utils import _commands, _internal
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "container": {"type": "str", "required": True},
@@ -105,7 +106,9 @@ class State(t.NamedTuple):
 
 def read_state(module: AnsibleModule) -> t.Optional[State]:
     """The container's state, or None where there is no such container."""
-    code, out, __ = module.run_command(["docker", "container", "inspect", module.params["container"]])
+    code, out, __ = _commands.limited(module.run_command)(
+        ["docker", "container", "inspect", module.params["container"]]
+    )
     if code != 0:
         return None
     data = json.loads(out)[0]
@@ -124,11 +127,12 @@ def try_once(url: str) -> t.Tuple[t.Optional[str], str]:
     """``(version, "")`` of a server that answers, else ``(None, what was seen)``."""
     try:
         ask(f"{url}/alive")
-        return json.loads(ask(f"{url}/api/version")), ""
+        version = json.loads(ask(f"{url}/api/version"))
+        return (version, "") if isinstance(version, str) else (None, f"{url}/api/version names no version")
     except urllib.error.HTTPError as exc:
         return None, f"{exc.url} answers {exc.code}"
-    except (OSError, ValueError) as exc:
-        return None, str(getattr(exc, "reason", exc))
+    except (OSError, ValueError, http.client.HTTPException) as exc:
+        return None, str(getattr(exc, "reason", exc)) or type(exc).__name__
 
 
 def explain(module: AnsibleModule, state: t.Optional[State], seen: str) -> str:
@@ -136,7 +140,7 @@ def explain(module: AnsibleModule, state: t.Optional[State], seen: str) -> str:
     name, lines = module.params["container"], module.params["log_lines"]
     if state is None:
         return f"There is no container {name}. It was removed while the play waited for it."
-    __, out, err = module.run_command(["docker", "logs", "--tail", str(lines), name])
+    __, out, err = _commands.limited(module.run_command)(["docker", "logs", "--tail", str(lines), name])
     log = "\n".join(line for line in (out + err).splitlines() if line.strip())
     # While the engine waits to start it again, the exit code is that of the last run.
     reason = EXIT_CODES.get(state.exit_code, "") if state.status != "running" else ""

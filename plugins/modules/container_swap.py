@@ -156,7 +156,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _internal, _swap
+from ansible_collections.vaultwire.stack.plugins.module_utils import _commands, _internal, _swap
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "action": {"type": "str", "choices": ["check", "recover", "swap", "commit", "rollback"], "required": True},
@@ -186,12 +186,13 @@ class Action:
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module, self.params = module, module.params
-        self.engine = _swap.Engine(module.run_command)
+        self.run = _commands.limited(module.run_command, _commands.ACTION_SECONDS)
+        self.engine = _swap.Engine(self.run)
         self.journal = _swap.Journal(self.params["directory"])
 
     def swap_of(self, record: _swap.Record) -> _swap.Swap:
         """The swap that a record describes."""
-        return _swap.Swap(self.engine, self.journal, record, self.module.run_command)
+        return _swap.Swap(self.engine, self.journal, record, self.run)
 
     def check(self) -> t.Dict[str, t.Any]:
         """What is under way, and whether the copy would fit."""

@@ -249,6 +249,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vaultwire.stack.plugins.module_utils import (
+    _commands,
     _folders,
     _footprint,
     _host,
@@ -294,7 +295,7 @@ def _details(
     """All vaults and the sites before them; without an engine there is none."""
     found: t.Dict[str, t.Any] = {"vaults": [], "sites": [], "unreadable": []}
     if engine["running"]:
-        found = _vaults.gather(module.run_command, proxies)
+        found = _vaults.gather(_commands.limited(module.run_command), proxies)
     with _part("findings"):
         found["diagnosis"] = [
             dataclasses.asdict(finding)
@@ -330,17 +331,17 @@ def look(module: AnsibleModule) -> t.Dict[str, t.Any]:
     with _part("listeners"):
         sockets = _host.listeners()
     with _part("engine"):
-        engine = _host.engine_info(module.run_command)
+        engine = _host.engine_info(_commands.limited(module.run_command))
     container: t.Dict[str, t.Any] = {"exists": False}
     with _part("container"):
         if engine["running"]:
-            container = _host.container_info(module.run_command, params["container"])
+            container = _host.container_info(_commands.limited(module.run_command), params["container"])
         # A port that the container itself publishes is held by the engine on its behalf.
         own = _held_ports(container)
     with _part("swap"):
         unfinished = bool(params["swap_directory"]) and _swap.is_unfinished(params["swap_directory"])
     with _part("proxies"):
-        proxies = _host.proxies_info(module.run_command, sockets)
+        proxies = _host.proxies_info(_commands.limited(module.run_command), sockets)
     with _part("sites of this collection"):
         own_sites = _footprint.own_sites(_vaults.read_files, _unfinished_moves())
     with _part("ports"):

@@ -63,7 +63,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _internal, _settings, _vaults
+from ansible_collections.vaultwire.stack.plugins.module_utils import _commands, _internal, _settings, _vaults
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "key": {"type": "str", "required": True, "no_log": True},
@@ -99,7 +99,7 @@ def main() -> None:
 def run(module: AnsibleModule) -> None:
     """The work of the module, which ends it."""
     if module.params["container"]:
-        found = _vaults.secret_values(module.run_command, module.params["container"])
+        found = _vaults.secret_values(_commands.limited(module.run_command), module.params["container"])
     else:
         found = admin_tokens(module.params["secrets_dir"], module.params["data_dir"])
     module.exit_json(changed=False, sealed=_vaults.seal(found, module.params["key"]))

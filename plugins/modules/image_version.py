@@ -54,7 +54,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _internal
+from ansible_collections.vaultwire.stack.plugins.module_utils import _commands, _internal
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "image": {"type": "str", "required": True},
@@ -64,20 +64,25 @@ LABEL = '{{index .Config.Labels "org.opencontainers.image.version"}}'
 RELEASE = re.compile(r"\d+\.\d+\.\d+")
 
 
+def docker(module: AnsibleModule, *command: str, seconds: t.Optional[float] = None) -> t.Tuple[int, str, str]:
+    """Exit code and output of a command of the engine. Raises CommandTimeout."""
+    return _commands.limited(module.run_command, seconds)(["docker", *command])
+
+
 def image_id(module: AnsibleModule) -> str:
     """The identifier of the image on the host, or empty."""
-    code, out, __ = module.run_command(["docker", "image", "inspect", "-f", "{{.Id}}", module.params["image"]])
+    code, out, __ = docker(module, "image", "inspect", "-f", "{{.Id}}", module.params["image"])
     return out.strip() if code == 0 else ""
 
 
 def read_release(module: AnsibleModule) -> str:
     """The release of an image that is on the host. Fails the module when there is none to be read."""
     image = module.params["image"]
-    __, label, __ = module.run_command(["docker", "image", "inspect", "-f", LABEL, image])
-    if RELEASE.fullmatch(label.strip()):
-        return label.strip()
-    command = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "/vaultwarden", image, "--version"]
-    __, out, err = module.run_command(command)
+    label = docker(module, "image", "inspect", "-f", LABEL, image)[1].strip()
+    if RELEASE.fullmatch(label):
+        return label
+    alone = ("--rm", "--network", "none", "--entrypoint", "/vaultwarden")
+    __, out, err = docker(module, "run", *alone, image, "--version")
     found = RELEASE.search(out)
     if not found:
         module.fail_json(
@@ -97,11 +102,11 @@ def main() -> None:
 
 def run(module: AnsibleModule) -> None:
     """The work of the module, which ends it."""
-    if module.get_bin_path("docker") is None or module.run_command(["docker", "version"])[0] != 0:
+    if module.get_bin_path("docker") is None or docker(module, "version")[0] != 0:
         module.exit_json(changed=False, version="")
     before = image_id(module)
     if module.params["pull"] and not module.check_mode:
-        code, out, err = module.run_command(["docker", "pull", "--quiet", module.params["image"]])
+        code, out, err = docker(module, "pull", "--quiet", module.params["image"], seconds=_commands.TRANSFER_SECONDS)
         if code != 0:
             module.fail_json(msg=f"{module.params['image']} cannot be pulled: {(err or out).strip()}")
     after = image_id(module)

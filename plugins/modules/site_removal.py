@@ -99,7 +99,13 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _files, _footprint, _internal, _transaction
+from ansible_collections.vaultwire.stack.plugins.module_utils import (
+    _commands,
+    _files,
+    _footprint,
+    _internal,
+    _transaction,
+)
 from ansible_collections.vaultwire.stack.plugins.module_utils._vaults import read_files
 
 ARGUMENTS: t.Dict[str, t.Any] = {
@@ -115,7 +121,10 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def _runs(module: AnsibleModule, process: str) -> bool:
     """Whether the service runs; by its process where systemd does not run."""
     if os.path.isdir("/run/systemd/system"):
-        return module.run_command(["systemctl", "is-active", "--quiet", module.params["service"]])[0] == 0
+        return (
+            _commands.limited(module.run_command)(["systemctl", "is-active", "--quiet", module.params["service"]])[0]
+            == 0
+        )
     for path in glob.glob("/proc/[0-9]*/comm"):
         with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as comm:
             if comm.read().strip() == process:

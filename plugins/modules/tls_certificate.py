@@ -82,7 +82,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _internal, _tls
+from ansible_collections.vaultwire.stack.plugins.module_utils import _commands, _internal, _tls
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "host": {"type": "str", "required": True},
@@ -97,7 +97,7 @@ ARGUMENTS: t.Dict[str, t.Any] = {
 def given(module: AnsibleModule) -> t.Dict[str, t.Any]:
     """Judge the files that were given."""
     params = module.params
-    _tls.judge_given(module.run_command, params["certificate"], params["key"], params["host"])
+    _tls.judge_given(_commands.limited(module.run_command), params["certificate"], params["key"], params["host"])
     return {"changed": False, "certificate": params["certificate"], "key": params["key"], "ca_content": ""}
 
 
@@ -108,7 +108,9 @@ def internal(module: AnsibleModule) -> t.Dict[str, t.Any]:
     # Where openssl is missing, this is check mode ahead of its installation.
     authority = leaf = module.get_bin_path("openssl") is None
     if not leaf:
-        authority, leaf = _tls.authority_needs(module.run_command, files, params["host"], params["renew_days"])
+        authority, leaf = _tls.authority_needs(
+            _commands.limited(module.run_command), files, params["host"], params["renew_days"]
+        )
     marker = params["marker"]
     pending = bool(marker) and os.path.exists(marker)
     if leaf and not module.check_mode:
@@ -118,8 +120,8 @@ def internal(module: AnsibleModule) -> t.Dict[str, t.Any]:
             with open(marker, "w", encoding="ascii"):
                 pass
         if authority:
-            _tls.make_authority(module.run_command, files)
-        _tls.sign_certificate(module.run_command, files, params["host"])
+            _tls.make_authority(_commands.limited(module.run_command), files)
+        _tls.sign_certificate(_commands.limited(module.run_command), files, params["host"])
     content = ""
     if os.path.exists(files.ca):
         with open(files.ca, encoding="ascii") as stream:

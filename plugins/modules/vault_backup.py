@@ -117,7 +117,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _backup, _internal
+from ansible_collections.vaultwire.stack.plugins.module_utils import _backup, _commands, _internal
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "container": {"type": "str", "default": "vaultwarden"},
@@ -153,7 +153,7 @@ def run(module: AnsibleModule) -> None:
     }
     if params["make"] and not module.check_mode:
         try:
-            made = _backup.make_backup(settings, _backup.where_installed(module.run_command))
+            made = _backup.make_backup(settings, _backup.where_installed(_commands.limited(module.run_command)))
         except (_backup.BackupError, OSError) as exc:
             module.fail_json(msg=f"{exc} No backup was made, and those there were are untouched.")
         result.update(

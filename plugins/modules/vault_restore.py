@@ -113,7 +113,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _backup, _internal, _restore
+from ansible_collections.vaultwire.stack.plugins.module_utils import _backup, _commands, _internal, _restore
 from ansible_collections.vaultwire.stack.plugins.module_utils._swap import Engine
 
 ARGUMENTS: t.Dict[str, t.Any] = {
@@ -160,7 +160,7 @@ def restored(module: AnsibleModule) -> t.Dict[str, t.Any]:
         url=params["server_url"],
         timeout=params["timeout"],
     )
-    run = _backup.where_installed(module.run_command)
+    run = _backup.where_installed(_commands.limited(module.run_command, _commands.ACTION_SECONDS))
     if module.check_mode:
         manifest, aside = _restore.check(wanted, Engine(run)), ""
     else:
@@ -182,7 +182,7 @@ def concluded(module: AnsibleModule) -> t.Dict[str, t.Any]:
     params = module.params
     if module.check_mode or not os.path.isdir(params["directory"]):
         return {"changed": False}
-    run = _backup.where_installed(module.run_command)
+    run = _backup.where_installed(_commands.limited(module.run_command, _commands.ACTION_SECONDS))
     with _backup.lock(params["directory"]):
         done = _restore.conclude(params["state"], params["directory"], params["container"], run)
     return {"changed": done}

@@ -24,7 +24,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vaultwire.stack.plugins.module_utils import _backup, _restore
 from ansible_collections.vaultwire.stack.plugins.modules import vault_backup, vault_restore
-from tests.unit.fake_module import run_module
+from tests.unit.fake_module import run_module, within_limit
 
 NAME = "vault"
 KEY = "-----BEGIN PRIVATE KEY-----\nNl9xQ\n-----END PRIVATE KEY-----\n"
@@ -58,7 +58,7 @@ class Docker:
 def docker(monkeypatch: pytest.MonkeyPatch) -> Docker:
     """An engine whose container answers as long as it runs."""
     played = Docker()
-    monkeypatch.setattr(AnsibleModule, "run_command", lambda self, command, **__: played(self, command))
+    monkeypatch.setattr(AnsibleModule, "run_command", lambda self, command, **__: played(self, within_limit(command)))
     monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(
         "ansible_collections.vaultwire.stack.plugins.module_utils._swap._answers", lambda __: played.running

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
-from fake_module import run_module
+from fake_module import run_module, within_limit
 
 from ansible_collections.vaultwire.stack.plugins.module_utils import _host, _host_findings, _vaults
 from ansible_collections.vaultwire.stack.plugins.modules import deployment_info, host_secrets
@@ -308,7 +308,7 @@ def test_secrets_come_from_variables_and_files(data: Path, monkeypatch: pytest.M
     (data / "key").write_text(f"{SECRET}-file\n", encoding="utf-8")
     env = {"PUSH_INSTALLATION_KEY_FILE": "/data/key", "LOG_FILE": "/data/log", "SMTP_PASSWORD": ""}
     engine = Engine(container(data, env=env))
-    monkeypatch.setattr(AnsibleModule, "run_command", lambda _self, command: engine(command))
+    monkeypatch.setattr(AnsibleModule, "run_command", lambda _self, command: engine(within_limit(command)))
     answer = run_module(host_secrets.main, container="vault", key="once")
     assert SECRET not in answer["printed"]
     assert _vaults.unseal(answer["sealed"], "once") == {
@@ -325,7 +325,7 @@ def test_secrets_come_from_variables_and_files(data: Path, monkeypatch: pytest.M
 def test_the_module_tells_details_only_when_asked(data: Path, monkeypatch: pytest.MonkeyPatch, details: bool) -> None:
     """And never a secret."""
     engine = Engine(container(data))
-    monkeypatch.setattr(AnsibleModule, "run_command", lambda _self, command: engine(command))
+    monkeypatch.setattr(AnsibleModule, "run_command", lambda _self, command: engine(within_limit(command)))
     monkeypatch.setattr(_host, "engine_info", lambda _run: {"installed": True, "running": True, "version": "20"})
     monkeypatch.setattr(_host, "proxies_info", lambda _run, _sockets: {})
     result = run_module(deployment_info.main, container="vault", details=details)
