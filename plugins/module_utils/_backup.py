@@ -633,6 +633,15 @@ def summary(path: str, manifest: Manifest) -> str:
     return line
 
 
+def read_settings(path: str) -> Settings:
+    """The settings of the program. Raises BackupError for a file that is none."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return Settings(**json.load(stream))
+    except (ValueError, TypeError) as exc:
+        raise BackupError(f"The settings in {path} cannot be read ({exc}). Run playbooks/backup.yml again.") from exc
+
+
 def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
     """``make SETTINGS`` makes a backup as a JSON file says; ``verify ARCHIVE`` checks one."""
     parser = argparse.ArgumentParser(description="Back up a vaultwarden data folder, or check a backup.")
@@ -643,10 +652,10 @@ def main(arguments: t.Optional[t.Sequence[str]] = None) -> int:
         if given.action == "verify":
             line = summary(given.file, read_archive(given.file))
         else:
-            with open(given.file, encoding="utf-8") as stream:
-                made = make_backup(Settings(**json.load(stream)), run_command)
+            made = make_backup(read_settings(given.file), run_command)
             line = summary(made.path, made.manifest)
-    except (BackupError, OSError, ValueError, TypeError) as exc:
+    # What is not expected ends with its place in the journal.
+    except (BackupError, OSError) as exc:
         sys.stderr.write(f"{exc}\n")
         return 1
     sys.stdout.write(f"{line}\n")

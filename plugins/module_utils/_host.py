@@ -58,7 +58,7 @@ def listeners(proc: str = "/proc") -> t.List[Listener]:
         try:
             with open(f"{proc}/net/{name}", encoding="ascii") as table:
                 rows = table.read().splitlines()[1:]
-        except OSError:
+        except FileNotFoundError:  # a host without IPv6
             continue
         for fields in (row.split() for row in rows):
             if fields[3] == _LISTEN:

@@ -10,6 +10,7 @@ Standard library only, Python 3.8 and later, no Ansible imports.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import http.client
 import io
 import json
@@ -197,7 +198,12 @@ def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
 
 
 def explain(exc: Exception) -> TransportError:
-    """Turn an exception of socket, ssl or http.client into a TransportError."""
+    """Turn an exception of socket, ssl or http.client into a TransportError.
+
+    Raises the exception itself where the machine that asks is at its own limits, which says nothing about the network.
+    """
+    if isinstance(exc, OSError) and exc.errno in _OWN_LIMITS:
+        raise exc
     if isinstance(exc, TransportError):
         return exc
     if isinstance(exc, ssl.SSLError):
@@ -209,6 +215,8 @@ def explain(exc: Exception) -> TransportError:
         return TransportError("not_http", type(exc).__name__)
     return TransportError("unreachable", getattr(exc, "strerror", None) or str(exc))
 
+
+_OWN_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 # Order matters: RemoteDisconnected is also a BadStatusLine, and everything here is also an OSError.
 _FAULTS: t.Tuple[t.Tuple[t.Type[BaseException], Fault], ...] = (

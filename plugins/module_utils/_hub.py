@@ -347,7 +347,7 @@ def _await_handshake(wire: Wire, stream: io.BufferedReader, stay: bool) -> t.Dic
         if not stay:
             wire.sendall(_GOODBYE)
         return {"handshake": True}
-    except (OSError, EOFError, ValueError) as exc:
+    except (OSError, EOFError, FrameError) as exc:
         if isinstance(exc, EOFError) or explain(exc).fault == "closed":
             return {"closed_after_101": True, "error": "the socket was closed"}
         return {"error": "the handshake never came"}
@@ -367,8 +367,8 @@ def _hold(wire: Wire, stream: io.BufferedReader, seconds: float) -> t.Dict[str, 
             pings += opcode == _PING or payload == _SIGNALR_PING
             if opcode == _PING:
                 wire.sendall(client_frame(_PONG, payload))
-    except (OSError, EOFError, ValueError) as exc:
-        cut = isinstance(exc, (EOFError, ValueError)) or explain(exc).fault != "timeout"
+    except (OSError, EOFError, FrameError) as exc:
+        cut = isinstance(exc, (EOFError, FrameError)) or explain(exc).fault != "timeout"
     if not cut:
         with contextlib.suppress(OSError):
             wire.deadline = Deadline(1.0)
@@ -386,6 +386,10 @@ def _is_handshake(payload: bytes) -> bool:
         return False
 
 
+class FrameError(ValueError):
+    """What came is no frame that a server may send."""
+
+
 def client_frame(opcode: int, payload: bytes) -> bytes:
     """A short WebSocket frame as clients must send it: final and masked."""
     if len(payload) > 125:
@@ -398,7 +402,7 @@ _GOODBYE = client_frame(_CLOSE, struct.pack(">H", 1000))
 
 
 def read_frame(stream: io.BufferedReader) -> t.Tuple[int, bytes]:
-    """The next frame of a server as opcode and payload. Raises EOFError at the end of the socket."""
+    """The next frame of a server as opcode and payload. Raises EOFError at the end of the socket, and FrameError."""
     first, second = _exactly(stream, 2)
     length = second & 0x7F
     if length == 126:
@@ -406,7 +410,7 @@ def read_frame(stream: io.BufferedReader) -> t.Tuple[int, bytes]:
     elif length == 127:
         (length,) = struct.unpack(">Q", _exactly(stream, 8))
     if second & 0x80 or length > _LARGEST_FRAME:
-        raise ValueError("not a frame of a server")
+        raise FrameError("not a frame of a server")
     return first & 0x0F, _exactly(stream, length)
 
 

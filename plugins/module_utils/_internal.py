@@ -12,6 +12,7 @@ Standard library only, Python 3.8 and later, no Ansible imports.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -42,10 +43,14 @@ class InternalError(Exception):
 
     def __init__(self, cause: BaseException, step: str, subject: str = "The check") -> None:
         self.exception = type(cause).__name__
+        # The number of an error of the system is no secret, and tells a full disk from a limit of open files.
+        code = errno.errorcode.get(cause.errno or 0, "") if isinstance(cause, OSError) else ""
         self.step = step
         self.where = place_of(cause)
         self.trace = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__))
-        super().__init__(f"{subject} itself failed: {self.exception} in {step} ({self.where}). {REPORT_IT}")
+        super().__init__(
+            f"{subject} itself failed: {f'{self.exception} {code}'.strip()} in {step} ({self.where}). {REPORT_IT}"
+        )
 
     def result(self, reveal: bool = False) -> t.Dict[str, t.Any]:
         """What a module returns for it. ``reveal`` adds the traceback, which may quote secrets."""

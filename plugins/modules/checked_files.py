@@ -181,12 +181,17 @@ def _content(entry: t.Mapping[str, t.Any]) -> t.Optional[bytes]:
     return str(entry["content"]).encode()
 
 
+def _is_group(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
 def _group(name: str) -> int:
     """The number of a group; root's where it does not exist, which is check mode ahead of a package."""
-    try:
-        return grp.getgrnam(name).gr_gid if name else 0
-    except KeyError:
-        return 0
+    return grp.getgrnam(name).gr_gid if name and _is_group(name) else 0
 
 
 def planned(params: t.Mapping[str, t.Any]) -> t.List[t.Tuple[_files.Wanted, _files.Found]]:
@@ -215,6 +220,11 @@ def main() -> None:
 
 def run(module: AnsibleModule) -> None:
     """The work of the module, which ends it."""
+    groups = {entry["group"] for entry in module.params["files"] if entry["group"]}
+    missing = sorted(name for name in groups if not _is_group(name))
+    # Root's group instead would leave the proxy without its key.
+    if missing and not module.check_mode:
+        module.fail_json(msg=f"This host has no group {', '.join(missing)}. Nothing has been changed.")
     changes = planned(module.params)
     hidden = {entry["path"] for entry in module.params["files"] if entry["sources"]}
     if module.params["undo"]:

@@ -244,3 +244,11 @@ def test_files_are_made_of_others_without_showing_them(tmp_path: Path) -> None:
     assert (tmp_path / "both.pem").stat().st_mode & 0o777 == 0o600
     assert "Nl9xQ" not in str(done)
     assert done["diff"][0]["after"] == "(not shown)\n"
+
+
+def test_a_group_that_is_missing_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    """With root's group instead, a proxy without root could not read its key. Check mode may run ahead of a package."""
+    files = [{"path": str(tmp_path / "key"), "content": "x", "group": "no-such-group"}]
+    assert checked(tmp_path, ["true"], files=files, _ansible_check_mode=True)["changed"] is True
+    result = checked(tmp_path, ["true"], files=files)
+    assert result["failed"] and "no group no-such-group" in result["msg"] and not (tmp_path / "key").exists()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import os
 import re
@@ -456,3 +457,32 @@ def test_a_run_says_that_the_check_failed_and_shows_no_secret(where: str, tmp_pa
     (report,) = tmp_path.glob("reports/*/report.json")
     (host,) = json.loads(report.read_text(encoding="utf-8"))["hosts"]
     assert host["status"] == "check_failed" and "VW-" not in report.read_text(encoding="utf-8")
+
+
+# What else could pass for something it is not
+
+
+@pytest.mark.parametrize("number", ["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"])
+def test_a_limit_of_this_machine_is_no_finding_about_the_network(number: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was VW-T10, the network is unreachable."""
+
+    def refuse(*_: t.Any) -> t.NoReturn:
+        raise OSError(getattr(errno, number), SECRET)
+
+    monkeypatch.setattr(_http, "_connect", refuse)
+    result = run_module(hub_probe.main, url="https://vault.example.com")
+    assert result["failed"] and result["internal_error"]["exception"] == "OSError"
+    assert f"The check itself failed: OSError {number} in the question alive (_http.py:" in result["msg"]
+    assert SECRET not in result["printed"] and "VW-" not in result["printed"]
+
+
+def test_an_error_of_our_own_is_no_frame_that_a_server_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ValueError of any origin was taken for a handshake that never came, VW-W02."""
+
+    def broken(*_: t.Any) -> t.NoReturn:
+        raise ValueError(SECRET)
+
+    monkeypatch.setattr(_hub, "client_frame", broken)
+    with FakeVault(healthy()) as vault:
+        result = run_module(hub_probe.main, url=vault.url)
+    assert result["internal_error"]["step"] == "the question anonymous_hub" and "VW-" not in result["printed"]
