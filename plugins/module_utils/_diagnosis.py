@@ -147,6 +147,18 @@ class Finding:
         return f"{self.code}: {self.symptom} {self.cause} {self.fix}"
 
 
+#: Codes of a vault that was not reached at all, so that nothing is known of its live channel.
+UNREACHED = frozenset({"VW-T01", "VW-T02", "VW-T05", "VW-T10"})
+
+
+def headline(url: str, findings: t.Iterable[Finding]) -> str:
+    """What the errors of a probe come to, in one sentence."""
+    codes = {found.code for found in findings if found.severity == "error"}
+    if codes <= UNREACHED:
+        return f"{url} was not reached from where the check runs, so its live channel is not proved."
+    return f"The live channel of {url} does not work."
+
+
 class _Text(t.NamedTuple):
     """The words for a finding. The symptom may use {where}, {what} and the names of _names()."""
 
@@ -517,13 +529,14 @@ _TEXTS: t.Dict[str, _Text] = {
         "VW-T01",
         "The name {connect_host} does not resolve ({error}).",
         "There is no DNS record for it where the check runs, or a name is misspelt.",
-        "Add the record, or say with connect_to where to connect.",
+        "Add the record, or set where to connect: notifications_check_connect_to for the proofs, "
+        "notifications_watch_connect_to for the watch.",
     ),
     "T02": _Text(
         "VW-T02",
         "Port {connect_port} of {connect_host} refused the connection.",
         "Nothing listens there: the proxy is not running, listens on another address or port, or a firewall rejects.",
-        "Start the proxy and compare its listening address and port with this one.",
+        "Start the proxy, and compare the address and port that it listens on with {connect_host} and {connect_port}.",
     ),
     "T03": _Text(
         "VW-T03",

@@ -7,6 +7,7 @@ Files are read through the function ``read``, so nothing here touches the host. 
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import typing as t
 
@@ -143,6 +144,11 @@ class Removal(t.NamedTuple):
 
     files: t.Dict[str, t.Optional[str]]
     last: bool
+
+
+def is_own(path: str) -> bool:
+    """Whether a file is a site of this collection, which the next run writes again."""
+    return any(fnmatch.fnmatchcase(path, mark.site.format(site="*")) for mark in FOOTPRINTS.values())
 
 
 def sites_of(provider: str, read: Read) -> t.List[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from . import _products
+from . import _footprint, _products
 from ._diagnosis import Finding, Severity
 from ._layout import LEGACY_VARIABLES, MODERN_VARIABLES
 
@@ -30,6 +30,10 @@ _PUSH_PLACES = ("PUSH_RELAY_URI", "PUSH_IDENTITY_URI")
 _RETIRED_RELAY = "push.bitwarden.eu"
 #: The interface of the engine that Traefik spoke, until it began to ask which one there is.
 _TRAEFIK_API = (1, 24)
+
+
+#: For a file of this collection: what is changed there by hand is overwritten.
+_WRITE_AGAIN = "This collection wrote that file. Run playbooks/site.yml, which writes it again."
 
 
 class Text(t.NamedTuple):
@@ -72,6 +76,8 @@ def host_findings(info: Data) -> t.List[Finding]:
 
 def _finding(text: Text, words: Words) -> Finding:
     symptom, cause, fix = (part.format(**words) for part in (text.symptom, text.cause, text.fix))
+    if any(_footprint.is_own(words.get(name, "")) for name in ("file", "name")):
+        fix = _WRITE_AGAIN
     return Finding(text.code, text.severity, symptom, cause, fix)
 
 
@@ -215,6 +221,15 @@ def _restarts(vault: Data, info: Data) -> t.List[Words]:
     return [{}] if vault["status"] == "restarting" else []
 
 
+def _proxy_stopped(vault: Data, info: Data) -> t.List[Words]:
+    proxies = info.get("proxies") or {}
+    return [
+        {"proxy": site["provider"], "site": site["site"], "process": site["process"]}
+        for site in info.get("own_sites") or []
+        if vault["managed"] and not (proxies.get(site["provider"]) or {"running": False}).get("running", True)
+    ]
+
+
 def _network_share(vault: Data, info: Data) -> t.List[Words]:
     data = vault["data"]
     share = data["network_share"] and vault["database"].startswith("sqlite")
@@ -246,6 +261,7 @@ _RULES: t.Dict[str, t.Callable[[Data, Data], t.List[Words]]] = {
     "no_volume": _no_volume,
     "restarts": _restarts,
     "network_share": _network_share,
+    "proxy_stopped": _proxy_stopped,
 }
 
 TEXTS: t.Dict[str, Text] = {
@@ -412,6 +428,12 @@ TEXTS: t.Dict[str, Text] = {
         "Such shares do not lock as SQLite needs it, so the database can be damaged.",
         "Move the data to a local disk, or use another database.",
         "warning",
+    ),
+    "proxy_stopped": Text(
+        "VW-T02",
+        "The proxy {proxy} does not run on this host, and the site {site} of {vault} is its.",
+        "It was stopped, or did not start: a configuration that it refuses, or a port that another program holds.",
+        "Look at 'systemctl status' and the journal of {process}, mend what they say, and start it.",
     ),
     "unreadable": Text(
         "VW-X01",

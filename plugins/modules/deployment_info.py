@@ -291,6 +291,7 @@ def _details(
     engine: t.Mapping[str, t.Any],
     proxies: t.Mapping[str, t.Any],
     sockets: t.Iterable[_host.Listener],
+    own_sites: t.Sequence[t.Mapping[str, t.Any]],
 ) -> t.Dict[str, t.Any]:
     """All vaults and the sites before them; without an engine there is none."""
     found: t.Dict[str, t.Any] = {"vaults": [], "sites": [], "unreadable": []}
@@ -299,7 +300,9 @@ def _details(
     with _part("findings"):
         found["diagnosis"] = [
             dataclasses.asdict(finding)
-            for finding in _host_findings.host_findings({**found, "engine": engine, "proxies": proxies})
+            for finding in _host_findings.host_findings(
+                {**found, "engine": engine, "proxies": proxies, "own_sites": own_sites}
+            )
         ]
     return {**found, "listeners": [socket._asdict() for socket in sockets]}
 
@@ -364,7 +367,7 @@ def look(module: AnsibleModule) -> t.Dict[str, t.Any]:
         "os_family": "debian" if os.path.exists("/etc/debian_version") else "",
         "unfinished_packages": unfinished_packages,
         "python_requests": importlib.util.find_spec("requests") is not None,
-        **(_details(module, engine, proxies, sockets) if params["details"] else {}),
+        **(_details(module, engine, proxies, sockets, own_sites) if params["details"] else {}),
     }
 
 

@@ -265,7 +265,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils._diagnosis import Answer, Finding, verdict
+from ansible_collections.vaultwire.stack.plugins.module_utils._diagnosis import Answer, Finding, headline, verdict
 from ansible_collections.vaultwire.stack.plugins.module_utils._http import (
     VAULT_ARGUMENTS,
     AddressError,
@@ -380,7 +380,9 @@ def judge(params: t.Mapping[str, t.Any], reveal: bool = False) -> t.Dict[str, t.
 def _judge(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     report, attempts = probe_until_ok(params)
     more = [Finding(**entry) for entry in params["more_findings"]]
-    findings = list(dict.fromkeys([*report.findings, *more]))
+    # Who has seen on the host that the proxy is stopped need not guess why its port refuses.
+    known = {found.code for found in more} & {"VW-T02"}
+    findings = list(dict.fromkeys([*(found for found in report.findings if found.code not in known), *more]))
     report = dataclasses.replace(report, findings=sorted(findings, key=lambda found: found.severity))
     result = shape(report, attempts)
     said = {
@@ -388,7 +390,7 @@ def _judge(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         for severity in ("error", "warning")
     }
     if said["error"] and params["fail_on_fault"]:
-        head = f"The live channel of {result['url']} does not work."
+        head = headline(result["url"], report.findings)
         result.update(failed=True, msg="\n".join([head, *said["error"]]))
     return {**result, "warnings": said["warning"]}
 

@@ -160,6 +160,9 @@ def verdict(proof: Data, settings: Data, check_mode: bool = False) -> Data:
     else:
         change = f"a live update was not proved, since {_reason(live_update, limited, check_mode)}"
     version, layout = probe.get("version") or "an unknown version", probe.get("layout") or "unknown layout"
+    if probe["verdict"] != "ok" and "alive" in probe and probe["alive"]["status"] is None:
+        # Only check mode comes here: the version would be what is wanted, and nothing was seen to run it.
+        return {"msg": f"{proof['url']} does not answer yet. {_channel(probe)}; {change}."}
     said = f"{proof['url']} runs {version} ({layout}): {_channel(probe)}; {change}."
     return {"msg": f"{said} {audience(settings['push'], proved)}" if probe["verdict"] == "ok" else said}
 

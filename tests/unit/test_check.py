@@ -100,6 +100,16 @@ def test_check_mode_says_what_a_probe_found_and_fails_for_nothing() -> None:
     assert not said.get("failed")
 
 
+def test_check_mode_names_no_release_where_nothing_answers() -> None:
+    """The version would be the one that is wanted, and the host may be empty."""
+    found = {**ANSWERED, "verdict": "failed", "alive": {"status": None}, "diagnosis": [{"symptom": "No such name."}]}
+    said = _check.verdict({"url": "u", "probe": found, "live_update": {"skipped": True}}, DEFAULTS, check_mode=True)
+    assert said["msg"] == (
+        "u does not answer yet. No such name; a live update was not proved, since this is check mode."
+    )  # fmt: skip
+    assert not said.get("failed")
+
+
 @pytest.mark.parametrize(("look", "ends"), [({"unreachable": True, "msg": "No route."}, "unreachable"),
                                             ({"msg": "sudo: a password is required"}, "failed"),
                                             ({"rc": 1}, "failed")])  # fmt: skip
@@ -157,6 +167,17 @@ def test_a_fleet_that_cannot_be_reached_is_reported_all_the_same(tmp_path: Path)
     assert "Connection refused" in json.loads(report.read_text(encoding="utf-8"))["hosts"][0]["note"]
     assert f"{report.with_name('report.html')}." in done.stdout
     assert done.stdout.count("unreachable=1") == 2 and done.stdout.count("failed=0") == 2
+
+
+def test_a_host_without_its_sudo_password_is_reported_all_the_same(tmp_path: Path) -> None:
+    """With the words of sudo. Ansible does not ask failed_when there, since no module has run."""
+    become = {"ansible_become_user": "nobody", "ansible_become_exe": "/bin/false"}
+    here = {"ansible_connection": "local", "vaultwarden_domain": "https://vault.example.com", **become}
+    done = verify(tmp_path, {"one": here, "two": here})
+    assert done.returncode == 2, done.stdout
+    assert statuses(tmp_path) == {"one": "no_result", "two": "no_result"}
+    note = reported(tmp_path)["one"]["note"]
+    assert "The vault was not asked." in note and "become" in note, note
 
 
 def test_each_host_ends_by_itself_and_no_secret_is_shown(tmp_path: Path) -> None:

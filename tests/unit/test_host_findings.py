@@ -31,6 +31,7 @@ VAULT: dict[str, Any] = {
     "version": "1.37.2",
     "era": "single_port",
     "live": True,
+    "managed": True,
     "published_ports": [{"address": "127.0.0.1", "host": 8080, "container": 80}],
     "environment": {"DOMAIN": "https://vault.example.com", "IP_HEADER": "X-Real-IP"},
     "secret_names": [],
@@ -125,6 +126,9 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no_volume": (host(data={"type": ""}), ["VW-F03!"]),
     "restarts": (host(status="restarting", health="unhealthy"), ["VW-F05!"]),
     "network_share": (host(data={"network_share": True, "file_system": "nfs4"}), ["VW-F08"]),
+    "proxy_stopped": (
+        {**host(), "own_sites": [{"provider": "nginx", "site": "vaultwarden", "process": "nginx"}]}, ["VW-T02!"]
+    ),
     "unreadable": ({**host(), "unreadable": ["The configuration of nginx has something."]}, ["VW-X01"]),
 }  # fmt: skip
 
@@ -203,3 +207,33 @@ def test_a_host_without_a_vault_that_runs_has_no_finding() -> None:
 )
 def test_the_form_of_a_token(token: str, form: str) -> None:
     assert _vaults.token_form(token) == form
+
+
+@pytest.mark.parametrize(
+    ("file", "ours"),
+    [
+        ("/etc/nginx/conf.d/vaultwire-vaultwarden.conf", True),
+        ("/etc/caddy/vaultwire/site-vaultwarden.caddy", True),
+        ("/etc/nginx/conf.d/vault.conf", False),
+    ],
+)
+def test_a_file_of_this_collection_is_not_to_be_changed_by_hand(file: str, ours: bool) -> None:
+    """It says itself that changes are overwritten; the next run writes it again."""
+    site = copy.deepcopy(SITE)
+    site["file"] = file
+    site["routes"]["hub"] = {**ROUTE, "upgrade": False}
+    (finding,) = [found for found in host_findings(host(site)) if found.code == "VW-B01"]
+    assert file in finding.symptom
+    assert ("Run playbooks/site.yml" in finding.fix) is ours and (f"In {file}, set" in finding.fix) is not ours
+
+
+@pytest.mark.parametrize(("running", "managed"), [(False, True), (True, True), (False, False)])
+def test_a_proxy_that_is_stopped_is_named(running: bool, managed: bool) -> None:
+    """From outside there are three guesses; here there is none."""
+    info = host(managed=managed)
+    info["own_sites"] = [{"provider": "haproxy", "site": "vaultwarden", "process": "haproxy", "kept_ports": []}]
+    info["proxies"] = {"haproxy": {"version": "3.2", "running": running}}
+    found = [entry for entry in host_findings(info) if entry.code == "VW-T02"]
+    assert bool(found) is (managed and not running)
+    if found:
+        assert "haproxy does not run on this host" in found[0].symptom and "systemctl status" in found[0].fix

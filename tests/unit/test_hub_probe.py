@@ -88,6 +88,20 @@ def test_only_a_text_is_taken_for_the_time_of_the_server(value: t.Any, monkeypat
     assert _hub._skew(b"body", email.utils.formatdate(time.time() + 60)) == pytest.approx(60, abs=2)
 
 
+def test_a_vault_that_was_not_reached_is_not_called_broken() -> None:
+    """The name may be unknown to this machine alone. The settings that help are named as the roles have them."""
+    result = probe("https://vault.example.invalid")
+    assert result["msg"].startswith("https://vault.example.invalid was not reached from where the check runs")
+    assert "notifications_check_connect_to" in result["msg"] and "does not work" not in result["msg"]
+    assert codes(result) == ["VW-T01"]
+
+
+def test_what_the_host_knows_of_a_stopped_proxy_replaces_guesses() -> None:
+    known = {"code": "VW-T02", "severity": "error", "symptom": "haproxy does not run.", "cause": "c", "fix": "f"}
+    result = probe("http://127.0.0.1:9", more_findings=[known])
+    assert [finding["symptom"] for finding in result["diagnosis"]] == ["haproxy does not run."]
+
+
 def test_the_time_of_the_server_goes_before_that_of_its_proxy() -> None:
     named = time.strftime("%Y-%m-%dT%H:%M:%S.123456Z", time.gmtime(time.time() - 90))
     assert _hub._skew(f'"{named}"'.encode(), email.utils.formatdate()) == pytest.approx(-90, abs=2)

@@ -66,11 +66,26 @@ def with_account(person: Account, run_playbook: Playbook) -> dict[str, Any]:
 
 
 def test_a_timer_is_set(host: Host) -> None:
-    """Running and from each boot on; the service itself is not enabled."""
+    """Running and from each boot on; the service itself is not enabled. It has been tried once."""
     timer = host.service(f"{UNIT}.timer")
     assert timer.is_running
     assert timer.is_enabled
-    assert host.file(TEXTFILE).exists is False
+    assert Metrics(host.file(TEXTFILE).content_string).value("up") == 1
+    assert journal(host).count(" is up.") == 1
+
+
+def test_a_watch_that_cannot_work_is_told_at_once(run_playbook: Playbook) -> None:
+    """Not when its timer is due. What to set is named, and the right settings are tried as well."""
+    done = run_playbook(WATCH, notifications_watch_connect_to="127.0.0.1:9")
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0
+    assert "The watch is installed, and its first check failed." in said
+    assert "VW-T02: Port 9 of 127.0.0.1 refused the connection." in said and "notifications_watch_connect_to" in said
+    # Nor is the next run green, which changes nothing.
+    assert run_playbook(WATCH, notifications_watch_connect_to="127.0.0.1:9").returncode != 0
+    assert run_playbook(WATCH).returncode == 0
+    again = run_playbook(WATCH)
+    assert again.returncode == 0 and "Try | Run the check" not in again.stdout, again.stdout
 
 
 def test_without_an_account_the_hubs_are_checked(host: Host, vault: Vault) -> None:
@@ -134,7 +149,9 @@ def test_a_broken_proxy_is_reported(host: Host, with_account: dict[str, Any], br
 def test_a_wrong_password_is_reported(host: Host, run_playbook: Playbook, with_account: dict[str, Any]) -> None:
     """The hubs answer, and the live update could not be proved."""
     wrong = {**with_account, "notifications_watch_password": "nobody's password"}
-    assert run_playbook(WATCH, **wrong).returncode == 0
+    done = run_playbook(WATCH, **wrong)
+    assert done.returncode != 0 and "Check email and password of the test account." in " ".join(done.stdout.split())
+    assert "nobody's password" not in done.stdout
     code, metrics = check_now(host)
     assert (code, metrics.value("probe_success"), metrics.value("up"), metrics.codes()) == (1, 1, 0, {"live_update"})
     assert "nobody's password" not in journal(host)
