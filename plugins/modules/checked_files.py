@@ -224,7 +224,7 @@ def run(module: AnsibleModule) -> None:
     missing = sorted(name for name in groups if not _is_group(name))
     # Root's group instead would leave the proxy without its key.
     if missing and not module.check_mode:
-        module.fail_json(msg=f"This host has no group {', '.join(missing)}. Nothing has been changed.")
+        module.fail_json(msg=f"This host has no group {', '.join(missing)}. No file has been written.")
     changes = planned(module.params)
     hidden = {entry["path"] for entry in module.params["files"] if entry["sources"]}
     if module.params["undo"]:
