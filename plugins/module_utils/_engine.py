@@ -36,7 +36,7 @@ def traits(info: Data, client: str = "", user_sockets: t.Sequence[str] = ()) -> 
     of itself, and ``user_sockets``, sockets of engines that users run, tell the rest. ``flavor`` is docker, podman or
     empty; ``swarm`` is manager, worker or empty.
     """
-    options = [str(option).split(",")[0] for option in info.get("SecurityOptions") or []]
+    options = [str(option).partition(",")[0] for option in info.get("SecurityOptions") or []]
     swarm = info.get("Swarm") or {}
     active = swarm.get("LocalNodeState") == "active"
     return {

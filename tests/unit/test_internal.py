@@ -135,8 +135,8 @@ def test_an_error_in_a_question_is_no_finding(question: str, monkeypatch: pytest
     paths = {name: asked.path.partition("?")[0] for name, asked in _hub._questions("token", 0).items()}
 
     def ask(target: t.Any, context: t.Any, asked: _hub.Question, deadline: t.Any) -> _diagnosis.Answer:
-        same_kind = (asked.path.partition("?")[0], asked.upgrade) == (paths[question], question not in
-                    ("alive", "version", "hub_plain"))  # fmt: skip
+        upgrade = question not in ("alive", "version", "hub_plain")
+        same_kind = (asked.path.partition("?")[0], asked.upgrade) == (paths[question], upgrade)
         if same_kind and ("access_token" in asked.path) == (question == "hub_session"):
             boom()
         return original(target, context, asked, deadline)
@@ -233,7 +233,10 @@ def test_an_error_in_a_step_is_no_fault_of_the_channel(
     """And the throwaway account goes all the same, by the other way if its own one is what failed."""
     if name == "judge_event":
         sound = iter(["create", "rename"])
-        fault = lambda *_: next(sound, None) or boom()  # noqa: E731
+
+        def fault(*__: t.Any) -> t.Any:
+            return next(sound, None) or boom()
+
     monkeypatch.setattr(_live, "device_identifiers", lambda *_: ("a", "b"))
     monkeypatch.setattr(owner, name, fault)
     token = {} if name != "_remove_by_itself" else {"admin_token": ADMIN_TOKEN}
@@ -304,7 +307,7 @@ PARTS: list[tuple[str, t.Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("part", "owner", "name"), PARTS, ids=[part for part, _, _ in PARTS])
+@pytest.mark.parametrize(("part", "owner", "name"), PARTS, ids=[part for part, __, __ in PARTS])
 def test_an_error_in_a_part_of_the_look_is_no_finding(
     part: str, owner: t.Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -352,8 +355,11 @@ def test_an_error_of_the_swap_itself_is_undone_and_named(tmp_path: Path, monkeyp
 # What is said of it
 
 TOLD = {"exception": "KeyError", "where": "_hub.py:282 _skew", "step": "the question alive"}
-FAILED: Result = {"failed": True, "msg": "The check itself failed: KeyError in the question alive (_hub.py:282 _skew).",
-          "internal_error": TOLD}  # fmt: skip
+FAILED: Result = {
+    "failed": True,
+    "msg": "The check itself failed: KeyError in the question alive (_hub.py:282 _skew).",
+    "internal_error": TOLD,
+}
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
