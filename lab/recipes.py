@@ -22,7 +22,7 @@ LOCAL_PACKAGES = (
     "fail2ban", "python3-systemd", "logrotate",
     "python3-websocket", "python3-msgpack",
 )  # fmt: skip
-LOCAL_PACKAGES_OF = {"bookworm": (), "trixie": ("docker-cli",), "forky": ("docker-cli",)}
+LOCAL_PACKAGES_OF = {"bookworm": (), "trixie": ("docker-cli",), "forky": ("docker-cli", "openssh-client")}
 # The same for packages that conflict with those: they are downloaded on their own.
 CONFLICTING_PACKAGES_OF = {"bookworm": ("podman-docker",), "trixie": (), "forky": ()}
 # A mirror's copy of a release that is not out yet may lag behind what its Release file promises.

@@ -118,16 +118,11 @@ def unit(wanted: Controller) -> dict[str, Any]:
     report = folder / "unit.xml"
     report.unlink(missing_ok=True)
     image = controllers.ensure(wanted, tests=True)
-    command = [
-        "timeout",
-        "1800",
-        "python3",
-        "-m",
-        "pytest",
-        "-q",
-        f"--junitxml={report}",
-        *(f"--ignore={name}" for name in ELSEWHERE),
-    ]
+    # The lab's network has no DNS, and a name that nobody can look up is not one that does not exist.
+    script = "sed -i 's/^hosts:.*/hosts: files/' /etc/nsswitch.conf && exec \"$@\""
+    ignored = [f"--ignore={name}" for name in ELSEWHERE]
+    command = ["sh", "-c", script, "sh", "timeout", "1800", "python3", "-m", "pytest", "-q", *ignored]
+    command.append(f"--junitxml={report}")
     good = run(name, controllers.command(image, command, writable=folder))
     passed, failed = junit(report)
     return {"passed": passed, "failed": max(failed, int(not good))}

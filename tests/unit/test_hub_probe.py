@@ -6,6 +6,7 @@ from __future__ import annotations
 import email.utils
 import json
 import socket
+import ssl
 import threading
 import time
 import typing as t
@@ -589,3 +590,14 @@ def test_every_code_came_out_of_a_fault_that_was_made(request: pytest.FixtureReq
     if request.config.getoption("keyword") or any("::" in argument for argument in request.config.args):
         pytest.skip("only some of the faults were made")
     assert {text.code for text in _diagnosis._TEXTS.values()} == CAME_OUT
+
+
+def test_an_authority_is_judged_alike_on_every_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.13 and later refuse by default what browsers accept."""
+    strict = ssl.create_default_context()
+    strict.verify_flags |= ssl.VERIFY_X509_STRICT
+    monkeypatch.setattr(ssl, "create_default_context", lambda **_: strict)
+    context = _http.tls_context(_http.parse_target("https://vault.example.com"))
+    assert context is strict
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+    assert context.verify_mode == ssl.CERT_REQUIRED
