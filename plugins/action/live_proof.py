@@ -24,7 +24,7 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._http import Addre
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import LayoutError
 from ansible_collections.vaultwire.stack.plugins.module_utils._session import LiveUpdateError
 from ansible_collections.vaultwire.stack.plugins.modules import hub_probe, live_update
-from ansible_collections.vaultwire.stack.plugins.plugin_utils import _check
+from ansible_collections.vaultwire.stack.plugins.plugin_utils import _check, _variables
 
 Data = t.Dict[str, t.Any]
 
@@ -81,8 +81,13 @@ _SPECS = {"hub_probe": hub_probe.ARGUMENTS, "live_update": live_update.ARGUMENTS
 def _read_settings(templar: t.Any, task_vars: Data) -> Data:
     """The role's settings from its variables. Not from arguments: those are shown in many ways, secrets with them."""
     names = {name: _check.PREFIX + name for name in _check.SETTINGS}
+    strange = {name for name in task_vars if name.startswith(_check.PREFIX)} - set(names.values())
+    if strange:
+        raise AnsibleActionFail(" ".join(_variables.unknown_variables(strange)))
     given = templar.template({name: task_vars[variable] for name, variable in names.items() if variable in task_vars})
-    checked = ArgumentSpecValidator(_check.SETTINGS).validate(dict(given))
+    # What is left blank in an inventory is left at its default.
+    filled = {name: value for name, value in given.items() if value is not None}
+    checked = ArgumentSpecValidator(_check.SETTINGS).validate(filled)
     if checked.error_messages:
         raise AnsibleActionFail(f"Settings {_check.PREFIX}* cannot be used. {' '.join(checked.error_messages)}")
     return dict(checked.validated_parameters)

@@ -29,7 +29,7 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     upgrade_problem as _layout_upgrade_problem,
 )
-from ansible_collections.vaultwire.stack.plugins.plugin_utils import _admin_token, _check
+from ansible_collections.vaultwire.stack.plugins.plugin_utils import _admin_token, _check, _variables
 
 Result = t.TypeVar("Result")
 
@@ -64,6 +64,8 @@ def vaultwarden_plan(settings: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
     ``warnings``: sentences on a release better avoided;
     ``secrets_mount``: where the secrets appear in the container.
     """
+    if not _settings.release_known(settings):
+        return _plan_of_any_release(settings)
     plan = _settings.plan_for(settings)
     listen = _settings.listening(settings)
     upstream = {entry["name"]: f"{_settings.url_host(entry['address'])}:{entry['port']}" for entry in listen}
@@ -77,6 +79,29 @@ def vaultwarden_plan(settings: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
         "warnings": warnings_of(parse_version(plan.version)),
         "secrets_mount": _settings.SECRETS_MOUNT,
         "server_url": f"http://{upstream['http']}{plan.base_path}",
+    }
+
+
+def _plan_of_any_release(settings: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
+    """What is certain while the release behind a moving tag is not known: the HTTP port, and a proxy's rule for it.
+
+    ``version`` is empty and ``layout`` auto. The real plan takes its place once the image is on the host.
+    """
+    domain = parse_domain(settings["domain"])
+    address, port = settings["bind_address"], int(settings["http_port"])
+    upstream = f"{_settings.url_host(address)}:{port}"
+    return {
+        "version": "",
+        "layout": "auto",
+        "base_path": domain.base_path,
+        "listen": [{"name": "http", "address": address, "port": port}],
+        "publish": [],
+        "proxy_routes": [{"match": "prefix", "path": f"{domain.base_path}/", "upstream": upstream}],
+        # As the newest releases do.
+        "trusted_proxies": True,
+        "known_fault": "",
+        "secrets_mount": _settings.SECRETS_MOUNT,
+        "server_url": f"http://{upstream}{domain.base_path}",
     }
 
 
@@ -138,12 +163,15 @@ def push_state(
         return _host_findings.push_state(host["vaults"])
     if region == "unknown":
         return "unknown"
-    by_hand = _settings.as_text((environment or {}).get("PUSH_ENABLED", False))
+    given = environment if isinstance(environment, t.Mapping) else {}
+    by_hand = _settings.as_text(given.get("PUSH_ENABLED", False))
     return "configured" if region or by_hand == "true" else "none"
 
 
 def sends_mail(environment: t.Dict[str, t.Any]) -> bool:
     """Whether these settings have the server send mail: then it invites by mail, and who is invited has to read it."""
+    # A proof reads these settings without the rules of the server's role, which refuse another kind.
+    environment = environment if isinstance(environment, t.Mapping) else {}
     return bool(environment.get("SMTP_HOST")) or _settings.as_text(environment.get("USE_SENDMAIL", False)) == "true"
 
 
@@ -187,6 +215,7 @@ class FilterModule:
             "push_state": push_state,
             "sends_mail": sends_mail,
             "hosts_of": hosts_of,
+            "unknown_variables": _variables.unknown_variables,
             "without_invocation": without_invocation,
             "is_floating": _guard(is_floating),
             "reverse_proxy_problems": _proxy.find_problems,

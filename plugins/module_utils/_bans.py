@@ -12,10 +12,13 @@ import ipaddress
 import re
 import typing as t
 
+from . import _shapes
+
 Settings = t.Mapping[str, t.Any]
 
 #: What the filter can hold without having to quote it, and what nobody guesses.
 MARK = re.compile(r"[0-9A-Za-z]{16,64}")
+_LISTS = {"ports": "80, 443", "ignoreip": '"192.0.2.0/24"', "trusted_hops": '"192.0.2.10"'}
 _DURATION = re.compile(r"[1-9][0-9]*[smhdw]?")
 _ACTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(\[[^\]\n]*\])?")
 _PATH = re.compile(r'(/[^/\x00-\x20\x7f"*?\[\]]+)+')
@@ -23,9 +26,9 @@ _PATH = re.compile(r'(/[^/\x00-\x20\x7f"*?\[\]]+)+')
 
 def find_problems(settings: Settings) -> t.List[str]:
     """Every reason why these settings cannot work, as full sentences; empty when there is none."""
-    return [
-        problem for check in (_check_address, _check_log, _check_numbers, _check_ban) for problem in check(settings)
-    ]
+    problems, sound = _shapes.checked(settings, "fail2ban_", _LISTS, {})
+    checks = (_check_address, _check_log, _check_numbers, _check_ban)
+    return [*problems, *(problem for check in checks for problem in check(sound))]
 
 
 def _check_address(settings: Settings) -> t.Iterator[str]:

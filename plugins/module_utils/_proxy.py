@@ -8,7 +8,7 @@ import ipaddress
 import re
 import typing as t
 
-from . import _products
+from . import _products, _shapes
 from ._domain import DomainError, parse_domain
 from ._layout import LayoutError, check_port
 
@@ -36,6 +36,12 @@ _BY_HAND = {
     "traefik": f"Put the program of a release from {_products.FACTS['traefik_rules'].first} on at "
     "/usr/local/bin/traefik, then run again."
 }
+_LISTS = {
+    "routes": "{match: prefix, path: /, upstream: '127.0.0.1:8080'}",
+    "admin_networks": '"192.0.2.0/24"',
+    "trusted_hops": '"192.0.2.10"',
+    "replaces": "/etc/nginx/conf.d/old.conf",
+}
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 _ABSOLUTE = re.compile(r"/[^/\0]+(/[^/\0]+)+")
 
@@ -51,7 +57,14 @@ def find_problems(settings: Settings) -> t.List[str]:
         _check_hops,
         _check_replaces,
     )
-    return [problem for check in checks for problem in check(settings)]
+    problems, sound = _shapes.checked(settings, "reverse_proxy_", _LISTS, {})
+    if not all(isinstance(route, t.Mapping) for route in sound["routes"]):
+        problems.append("reverse_proxy_routes holds an entry that is no mapping with match, path and upstream.")
+        sound["routes"] = []
+    # A port of -e is a string. What is none at all is said by the rule over numbers.
+    port = _shapes.whole_number(sound["http_port"])
+    sound["http_port"] = sound["http_port"] if port is None else port
+    return [*problems, *(problem for check in checks for problem in check(sound))]
 
 
 def _check_domain(settings: Settings) -> t.Iterator[str]:
@@ -91,17 +104,18 @@ def _check_routes(settings: Settings) -> t.Iterator[str]:
 
 def _check_numbers(settings: Settings) -> t.Iterator[str]:
     try:
-        if settings["http_port"] != 0:
+        if isinstance(settings["http_port"], bool) or settings["http_port"] != 0:
             check_port(settings["http_port"], "reverse_proxy_http_port")
     except LayoutError as exc:
         yield str(exc)
-    if int(settings["read_timeout"]) <= SERVER_PING_SECONDS:
+    timeout, clients = (_shapes.whole_number(settings[name]) for name in ("read_timeout", "max_clients"))
+    if timeout is None or timeout <= SERVER_PING_SECONDS:
         yield (
-            f"reverse_proxy_read_timeout is {settings['read_timeout']}. The server pings each {SERVER_PING_SECONDS} "
+            f"reverse_proxy_read_timeout is {settings['read_timeout']!r}. The server pings each {SERVER_PING_SECONDS} "
             f"seconds, so idle clients would be cut off all the time. Set it above that, 60 or more."
         )
-    if int(settings["max_clients"]) < 1:
-        yield "reverse_proxy_max_clients must be 1 or more."
+    if clients is None or clients < 1:
+        yield f"reverse_proxy_max_clients is {settings['max_clients']!r}. Give a number, 1 or more."
 
 
 def _check_names(settings: Settings) -> t.Iterator[str]:

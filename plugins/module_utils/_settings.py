@@ -13,7 +13,7 @@ import json
 import re
 import typing as t
 
-from . import _caps
+from . import _caps, _shapes
 from ._domain import DomainError, parse_domain
 from ._layout import (
     LEGACY_VARIABLES,
@@ -103,6 +103,8 @@ _OTHER_DATABASE = re.compile(r"(mysql|postgres(ql)?):")
 _HIGHEST_ID = 2**31 - 1
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 _LOG_MARK = re.compile(r"[0-9A-Za-z]{16,64}")
+_LISTS = {"trusted_proxies": '"192.0.2.10"'}
+_MAPPINGS = {"environment": 'INVITATION_ORG_NAME: "Example"', "secrets": 'SMTP_PASSWORD: "..."'}
 _LOG_LEVELS = ("trace", "debug", "info", "warn", "error", "off")
 
 
@@ -125,7 +127,8 @@ def find_problems(settings: Settings) -> t.List[str]:
         _check_log_mark,
         _check_push,
     )
-    return [_shortened(problem) for check in checks for problem in check(settings)]
+    problems, sound = _shapes.checked(settings, "vaultwarden_", _LISTS, _MAPPINGS)
+    return [_shortened(problem) for problem in (*problems, *(text for check in checks for text in check(sound)))]
 
 
 def _matches(pattern: t.Pattern[str], value: object) -> bool:
@@ -136,6 +139,12 @@ def _matches(pattern: t.Pattern[str], value: object) -> bool:
 def _shortened(text: str) -> str:
     """A message that quotes a value without end, cut so that it can still be read."""
     return re.sub(r"\S{200,}", lambda found: f"{found.group()[:60]}...", text)
+
+
+def release_known(settings: Settings) -> bool:
+    """Whether the release is known; that behind a moving tag is not until its image is on the host."""
+    version, allowed = settings["version"], bool(settings["allow_floating_tag"])
+    return bool(settings.get("resolved_version")) or parse_image_version(version, allowed).version is not None
 
 
 def plan_for(settings: Settings) -> LayoutPlan:

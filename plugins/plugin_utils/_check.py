@@ -22,6 +22,7 @@ _TEXT = {"type": "str", "default": ""}
 SETTINGS: t.Dict[str, t.Dict[str, t.Any]] = {
     "url": {"type": "str", "required": True},
     "from": {"type": "str", "choices": ["controller", "host"], "default": "controller"},
+    "coming_packages": {"type": "list", "elements": "str", "default": []},
     "connect_to": _TEXT,
     "ca_content": _TEXT,
     "ca_file": _TEXT,
@@ -54,6 +55,7 @@ _ARRIVED = (
 
 def problems(settings: Data) -> t.List[str]:
     """What cannot work, as sentences. Secrets are judged here and never quoted."""
+    settings = {name: "" if value is None else value for name, value in settings.items()}
     account = has_account(settings)
     rules = (
         (

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from test_proxy import settings as proxy_settings
 from test_settings import SECRET, settings
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _settings
+from ansible_collections.vaultwire.stack.plugins.module_utils import _proxy, _settings
+from ansible_collections.vaultwire.stack.plugins.plugin_utils import _variables
 
 ROWS = yaml.safe_load((Path(__file__).parent.parent / "bad_input.yml").read_text(encoding="utf-8"))
 LONG = "a" * 10_240
@@ -28,7 +30,15 @@ def filled(value: Any) -> Any:
 @pytest.mark.parametrize("row", [row for row in ROWS if "make" not in row], ids=lambda row: str(row["set"]))
 def test_bad_input_is_refused(row: dict[str, Any]) -> None:
     """One sentence has the variable and the remedy; none has a secret, or fills the screen."""
-    problems = _settings.find_problems(settings(**filled(row["set"])))
+    given = filled(row["set"])
+    of_proxy = {name: value for name, value in given.items() if name.startswith("reverse_proxy_")}
+    of_server = {name: value for name, value in given.items() if name not in of_proxy}
+    names = [*of_proxy, *(f"vaultwarden_{name}" for name in of_server)]
+    problems = [
+        *_variables.unknown_variables(names),
+        *_settings.find_problems(settings(**of_server)),
+        *_proxy.find_problems(proxy_settings(**{name[len("reverse_proxy_") :]: of_proxy[name] for name in of_proxy})),
+    ]
     assert any(all(text in problem for text in row["says"]) for problem in problems), problems
     assert SECRET not in " ".join(problems)
     assert max(len(problem) for problem in problems) < 1000
