@@ -90,9 +90,10 @@ def executables(folder: Path) -> dict[str, Path]:
 
 
 def tags_for(images: Mapping[str, str], alpine: Mapping[str, str]) -> dict[Tag, str]:
-    """Every name to serve, and the local image behind it."""
-    served = {Tag(UPSTREAM, version): image for version, image in images.items()}
-    served |= {Tag(MIRROR, version): image for version, image in images.items()}
+    """Every name to serve, and the local image behind it; the moving tag latest is the newest of them."""
+    named = {**images, **({"latest": images[max(images, key=version_key)]} if images else {})}
+    served = {Tag(UPSTREAM, version): image for version, image in named.items()}
+    served |= {Tag(MIRROR, version): image for version, image in named.items()}
     return served | {Tag(UPSTREAM, f"{version}-alpine"): image for version, image in alpine.items()}
 
 

@@ -228,7 +228,10 @@ def test_every_version_is_served_under_both_names() -> None:
         Tag("dani-garcia/vaultwarden", "1.30.5"): "a",
         Tag("dani-garcia/vaultwarden", "1.37.2"): "b",
         Tag("vaultwarden/server", "1.37.2-alpine"): "c",
+        Tag("vaultwarden/server", "latest"): "b",
+        Tag("dani-garcia/vaultwarden", "latest"): "b",
     }
+    assert server.tags_for({}, {}) == {}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.vaultwire.stack.plugins.filter.vault import vaultwarden_plan
 from ansible_collections.vaultwire.stack.plugins.module_utils import _settings
 
 SECRET = "Nl9xQ-secret"
@@ -274,3 +275,26 @@ def test_what_the_model_refuses_is_said_once_and_by_name(changes: dict[str, Any]
     problems = _settings.find_problems(settings(**changes))
     assert len(problems) == 1
     assert problems[0].startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("changes", "known"),
+    [
+        ({}, True),
+        ({"version": "latest", "allow_floating_tag": True}, False),
+        ({"version": "latest", "allow_floating_tag": True, "resolved_version": "1.37.2"}, True),
+        ({"version": "1.37.2", "allow_floating_tag": True}, True),
+    ],
+)
+def test_the_release_behind_a_moving_tag_is_known_once_it_was_read(changes: dict[str, Any], known: bool) -> None:
+    assert _settings.release_known(settings(**changes)) is known
+
+
+@pytest.mark.parametrize("domain", ["https://vault.example.com", "https://www.example.com/vault"])
+def test_what_is_certain_of_a_moving_tag_is_planned(domain: str) -> None:
+    """The checks of the proxy have rules to judge, and they are those of the release that comes."""
+    moving = settings(version="latest", allow_floating_tag=True, domain=domain, http_port=9000)
+    plan, then = vaultwarden_plan(moving), vaultwarden_plan({**moving, "resolved_version": "1.37.2"})
+    assert (plan["version"], plan["layout"], plan["publish"]) == ("", "auto", [])
+    same = ("listen", "proxy_routes", "server_url", "base_path", "secrets_mount", "trusted_proxies", "known_fault")
+    assert {name: plan[name] for name in same} == {name: then[name] for name in same}
