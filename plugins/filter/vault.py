@@ -27,6 +27,9 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     warnings_of,
 )
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
+    other_release_advice as _layout_other_release_advice,
+)
+from ansible_collections.vaultwire.stack.plugins.module_utils._layout import (
     upgrade_problem as _layout_upgrade_problem,
 )
 from ansible_collections.vaultwire.stack.plugins.plugin_utils import _admin_token, _check, _variables
@@ -135,6 +138,12 @@ def vaultwarden_caps(settings: t.Dict[str, t.Any], engine: t.Dict[str, t.Any]) -
     return _caps.caps_for(settings, engine)._asdict()
 
 
+def other_release_advice(source: str, target: str, inventory: t.Optional[str] = None) -> str:
+    """What to do where ``source`` runs and ``target`` is set in an inventory, given by its path."""
+    place = f"your inventory, {inventory}" if inventory else "your inventory"
+    return _layout_other_release_advice(source, parse_version(target), place)
+
+
 def server_url(container: t.Dict[str, t.Any], base_path: str = "") -> str:
     """Where a container of deployment_info answers HTTP on its host, or empty where it publishes no such port."""
     for port in container.get("published_ports", []):
@@ -211,6 +220,7 @@ class FilterModule:
             "swarm_problem": _engine.swarm_problem,
             "image_reference": _guard(image_reference),
             "upgrade_problem": _guard(upgrade_problem),
+            "other_release_advice": _guard(other_release_advice),
             "server_url": server_url,
             "push_state": push_state,
             "sends_mail": sends_mail,

@@ -205,6 +205,22 @@ def upgrade_problem(source: str, target: Version) -> t.Optional[str]:
     return None
 
 
+def other_release_advice(source: str, target: Version, inventory: str) -> str:
+    """What to do where a server of release ``source`` runs and ``target`` is wanted, by a run that swaps no release.
+
+    ``inventory`` is where the user's settings stand, as the user knows it.
+    """
+    if target < parse_version(source):
+        return (
+            f"The release that runs is the newer one, and no release undoes the migration of its database. Set "
+            f'vaultwarden_version to "{source}" in {inventory}, then run again.'
+        )
+    return (
+        "A swap migrates the database for good, so this playbook does not do it in passing: use playbooks/upgrade.yml, "
+        "which copies the data first and goes back if anything fails."
+    )
+
+
 def known_fault(target: Version) -> str:
     """What is known to be wrong with a release, as a sentence; empty where nothing is."""
     reason = KNOWN_BAD.get(target)

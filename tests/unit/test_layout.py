@@ -207,3 +207,12 @@ def test_releases_with_a_fault_are_known() -> None:
     """A warning with its reason; none for the others."""
     assert "web vault" in layout.known_fault(Version(1, 37, 0))
     assert layout.known_fault(Version(1, 37, 2)) == ""
+
+
+def test_a_release_that_runs_already_is_to_be_written_down() -> None:
+    """The way to upgrade.yml would end at the same advice, one run later."""
+    newer = layout.other_release_advice("1.37.2", layout.parse_version("1.30.5"), "your inventory, /srv/inventory")
+    assert 'Set vaultwarden_version to "1.37.2" in your inventory, /srv/inventory' in newer
+    assert "upgrade.yml" not in newer
+    older = layout.other_release_advice("1.30.5", layout.parse_version("1.37.2"), "your inventory")
+    assert "playbooks/upgrade.yml" in older and "Set vaultwarden_version" not in older

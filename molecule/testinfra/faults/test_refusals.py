@@ -28,7 +28,9 @@ REFUSALS = {
     "layout the release lacks": Refusal({"vaultwarden_layout": "legacy"}, ("1.37.2", "vaultwarden_layout", "1.31.0")),
     "moving tag": Refusal({"vaultwarden_version": "latest"}, ("vaultwarden_allow_floating_tag",)),
     "version as a number": Refusal({"vaultwarden_version": "1.37"}, ("full release number",)),
-    "another release runs": Refusal({"vaultwarden_version": "1.36.0"}, ("runs release 1.37.2", "migrates")),
+    "a newer release runs": Refusal(
+        {"vaultwarden_version": "1.36.0"}, ("runs release 1.37.2", 'Set vaultwarden_version to "1.37.2"')
+    ),
     "every address": Refusal({"vaultwarden_bind_address": "0.0.0.0"}, ("vaultwarden_bind_address", "firewall")),
     "port taken": Refusal({"vaultwarden_http_port": 22}, ("Port 22", "sshd", "vaultwarden_http_port")),
     "proxy port taken": Refusal({"vaultwarden_domain": "https://vault.example.com:22"}, ("Port 22", "sshd")),
