@@ -9,6 +9,7 @@ import json
 import os
 import typing as t
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.vaultwire.stack.plugins.module_utils import _files
@@ -44,8 +45,7 @@ class ActionModule(ActionBase):
             return {**result, "skipped": True, "msg": "No report is written in check mode."}
         task_vars = task_vars or {}
         proofs = {
-            str(host): _kept(task_vars["hostvars"], host, arguments["kept_in"])
-            for host in task_vars["ansible_play_hosts_all"]
+            str(host): _kept(task_vars, host, arguments["kept_in"]) for host in task_vars["ansible_play_hosts_all"]
         }
         now = datetime.datetime.now(UTC)
         report = _report.shape(proofs, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
@@ -60,12 +60,32 @@ class ActionModule(ActionBase):
         return {**result, "directory": folder, "summary": report["summary"]}
 
 
-def _kept(hostvars: t.Any, host: str, name: str) -> t.Optional[t.Dict[str, t.Any]]:
-    """What the role registered on a host. Raw, so that no text of a host can ever be taken for a template."""
-    kept = hostvars.raw_get(host).get(name)
+def _kept(task_vars: t.Dict[str, t.Any], host: str, name: str) -> t.Dict[str, t.Any]:
+    """What the role registered on a host, and what Ansible knows of one that has not got so far.
+
+    Raw, so that no text of a host can ever be taken for a template.
+    """
+    hostvars = task_vars["hostvars"]
+    known = hostvars.raw_get(host)
+    kept = known.get(name)
     proof = kept.get("proof") if isinstance(kept, dict) else None
+    # Set where a task failed in a block with a rescue; the reason of any other failure is in Ansible's output only.
+    failed = known.get("ansible_failed_result")
+    found: t.Dict[str, t.Any] = {
+        **(proof if isinstance(proof, dict) else {"url": _address(hostvars, host)}),
+        "failure": str(failed.get("msg") or "") if isinstance(failed, dict) else "",
+        "waiting": host in task_vars["ansible_play_hosts"] and host not in task_vars["ansible_play_batch"],
+    }
     # Plain data: values carry the controller's own notes about where they come from.
-    return dict(json.loads(json.dumps(proof, default=str))) if isinstance(proof, dict) and proof else None
+    return dict(json.loads(json.dumps(found, default=str)))
+
+
+def _address(hostvars: t.Any, host: str) -> str:
+    """The address of a vault that was not asked; the inventory may lack it, or have it in a way that fails."""
+    try:
+        return str(hostvars[host]["notifications_check_url"])
+    except (AnsibleError, KeyError):
+        return ""
 
 
 def _new_folder(parent: str, name: str) -> str:

@@ -72,7 +72,8 @@ summary:
   description: How many hosts were proved, and how many were not.
   returned: when written
   type: dict
-  sample: {hosts: 2, proved: 1, hubs_only: 0, faulty: 1, no_result: 0, check_failed: 0, errors: 1, warnings: 0}
+  sample: {hosts: 2, proved: 1, hubs_only: 0, faulty: 1, no_result: 0, check_failed: 0, not_tried: 0, errors: 1,
+           warnings: 0}
 proof:
   description: What was kept.
   returned: with O(proof)

@@ -24,6 +24,7 @@ Data = t.Dict[str, t.Any]
 SCHEMA = 1
 STEPS = ("create", "rename", "delete")
 
+STATUSES = ("proved", "hubs_only", "faulty", "no_result", "check_failed", "not_tried")
 _RANK = {"error": 0, "warning": 1, "ok": 2}
 _FIELDS = ("code", "severity", "symptom", "cause", "fix")
 _NO_RESULT = "The host was unreachable, or the run failed on it before anything was asked."
@@ -32,12 +33,17 @@ _CHECK_FAILED_FIX = (
     "The check itself failed, so nothing is known of the host. Report the line of its entry to the collection's "
     "maintainers."
 )
+_NOT_TRIED = "Not yet tried: the run works on batches of hosts, and the turn of this one had not come."
 _ACCOUNT_FIX = "Give the check an account, best notifications_check_email and notifications_check_password."
 _LIMITED = "The server took no further login just now (429)."
 
 
 def shape(proofs: t.Mapping[str, t.Optional[Data]], generated: str) -> Data:
-    """The report of all hosts, worst first. A proof is what the role kept for a host, None without any."""
+    """The report of all hosts, worst first. A proof is what the role kept for a host, None without any.
+
+    Beside what the role keeps, a proof may have ``url``; ``waiting``, where the host's turn has not come; and
+    ``failure``, why the run failed on the host.
+    """
     hosts = [_host(name, proof or {}) for name, proof in proofs.items()]
     hosts.sort(key=lambda host: (_RANK[host["severity"]], _natural(host["host"])))
     return {
@@ -45,10 +51,7 @@ def shape(proofs: t.Mapping[str, t.Optional[Data]], generated: str) -> Data:
         "generated": generated,
         "summary": {
             "hosts": len(hosts),
-            **{
-                status: sum(host["status"] == status for host in hosts)
-                for status in ("proved", "hubs_only", "faulty", "no_result", "check_failed")
-            },
+            **{status: sum(host["status"] == status for host in hosts) for status in STATUSES},
             **{
                 f"{severity}s": sum(found["severity"] == severity for host in hosts for found in host["findings"])
                 for severity in ("error", "warning")
@@ -73,13 +76,13 @@ def _host(name: str, proof: Data) -> Data:
     if probe.get(_internal.KEY) or live.get(_internal.KEY):
         status = "check_failed"
     elif "verdict" not in probe:
-        status = "no_result"
+        status = "not_tried" if proof.get("waiting") else "no_result"
     elif probe["verdict"] != "ok" or live_state == "fail" or any(f["severity"] == "error" for f in findings):
         status = "faulty"
     else:
         status = "proved" if live_state == "pass" else "hubs_only"
     severity = "warning" if findings else "ok"
-    if status in ("no_result", "faulty", "check_failed"):
+    if status in ("no_result", "faulty", "check_failed") or proof.get("failure"):
         severity = "error"
     return {
         "host": name,
@@ -94,7 +97,7 @@ def _host(name: str, proof: Data) -> Data:
         "timings_ms": _numbers(probe.get("timings_ms"), list(_dict(probe.get("timings_ms")))),
         "findings": findings,
         "push": _push(proof, status == "proved"),
-        "note": _note(status, probe, live, live_state),
+        "note": _with_failure(str(proof.get("failure") or ""), status, _note(status, probe, live, live_state)),
     }
 
 
@@ -196,10 +199,19 @@ def _push(proof: Data, live: bool) -> Data:
     return {"state": state, "text": audience(state, live)}
 
 
+def _with_failure(failure: str, status: str, note: str) -> str:
+    """The note of a host on which the run failed: why, and then what was proved all the same."""
+    if not failure:
+        return note
+    return failure if status == "no_result" else f"The run failed on this host: {failure} {note}".rstrip()
+
+
 def _note(status: str, probe: Data, live: Data, live_state: str) -> str:
     """What no finding says."""
     if status == "check_failed":
         return str((probe if probe.get(_internal.KEY) else live).get("msg") or "The check itself failed.")
+    if status == "not_tried":
+        return _NOT_TRIED
     if status == "no_result":
         return str(probe.get("msg") or _NO_RESULT)
     if live_state == "fail":
@@ -224,7 +236,7 @@ def _next(hosts: t.Sequence[Data]) -> t.List[Data]:
 def _needs(host: Data) -> t.Iterator[t.Tuple[str, str, str]]:
     for finding in host["findings"]:
         yield finding["severity"], finding["code"], finding["fix"]
-    if host["status"] == "no_result":
+    if host["status"] == "no_result" or (host["status"] in ("proved", "hubs_only") and host["severity"] == "error"):
         yield "error", "", _NO_RESULT_FIX
     elif host["status"] == "check_failed":
         yield "error", "", _CHECK_FAILED_FIX

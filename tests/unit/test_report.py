@@ -54,7 +54,7 @@ def test_no_host_is_missing_and_the_worst_come_first() -> None:
     jsonschema.validate({**report, "hosts": [{**host, "version": ""} for host in report["hosts"]]}, SCHEMA)
     assert {host["host"] for host in report["hosts"]} == set(proofs)
     assert report["summary"] == {
-        "hosts": 12, "proved": 7, "hubs_only": 1, "faulty": 3, "no_result": 1, "check_failed": 0,
+        "hosts": 12, "proved": 7, "hubs_only": 1, "faulty": 3, "no_result": 1, "check_failed": 0, "not_tried": 0,
         "errors": 2, "warnings": 1
     }  # fmt: skip
     severities = [host["severity"] for host in report["hosts"]]
@@ -235,3 +235,73 @@ def test_check_mode_writes_no_report(tmp_path: Path) -> None:
     """Not even the folder."""
     run(tmp_path, "--check")
     assert not (tmp_path / "reports").exists()
+
+
+def test_a_host_whose_turn_has_not_come_needs_no_attention() -> None:
+    """It was neither asked nor lost."""
+    waiting = {"url": "https://vault-2.example.com", "waiting": True}
+    report = _report.shape({"vault-1": healthy("vault-1"), "vault-2": waiting}, NOW)
+    jsonschema.validate(report, SCHEMA)
+    host = report["hosts"][1]
+    assert (host["status"], host["severity"], host["url"]) == ("not_tried", "ok", "https://vault-2.example.com")
+    assert report["summary"]["not_tried"] == 1 and report["summary"]["no_result"] == 0 and report["next"] == []
+    words = " ".join(" ".join(Page(_report.render(report, str(TEMPLATES))).texts).split())
+    assert "The host works." in words and "1 host is not yet tried." in words and "attention" not in words
+
+
+@pytest.mark.parametrize(
+    ("proof", "status", "note"),
+    [
+        ({"url": "https://a.example.com"}, "no_result", "It broke."),
+        (healthy("a"), "proved", "The run failed on this host: It broke."),
+    ],
+)
+def test_a_host_on_which_the_run_failed_has_the_reason(proof: dict[str, Any], status: str, note: str) -> None:
+    """Also where the old server has been proven by then: what was wanted did not come about."""
+    report = _report.shape({"a": {**proof, "failure": "It broke."}}, NOW)
+    jsonschema.validate(report, SCHEMA)
+    (host,) = report["hosts"]
+    assert (host["status"], host["severity"], host["note"], host["url"]) == (
+        status, "error", note, "https://a.example.com"
+    )  # fmt: skip
+    assert report["next"][0]["severity"] == "error"
+    assert "1 host needs attention" in " ".join("".join(Page(_report.render(report, str(TEMPLATES))).texts).split())
+
+
+BATCHES = """
+- hosts: all
+  gather_facts: false
+  serial: 2
+  max_fail_percentage: 0
+  tasks:
+    - block:
+        - ansible.builtin.fail: {msg: The swap failed.}
+          when: breaks is defined
+        - ansible.builtin.include_role: {name: vaultwire.stack.notifications_check}
+      rescue:
+        - ansible.builtin.fail: {msg: The swap failed. Everything was undone.}
+"""
+
+
+def test_a_run_in_batches_says_who_is_next_and_who_failed(tmp_path: Path) -> None:
+    """As an upgrade of a fleet does; the address of a host that was not asked comes from its settings."""
+    dead = {"notifications_check_url": "https://{{ inventory_hostname }}.example.com", "ansible_connection": "local",
+            "notifications_check_connect_to": "127.0.0.1:9"}  # fmt: skip
+    hosts = {"a": {**dead, "breaks": True}, "b": dead, "c": dead, "d": dead}
+    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
+    (tmp_path / "play.yml").write_text(BATCHES, encoding="utf-8")
+    variables = {"notifications_check_wait": 0, "notifications_check_report_dir": str(tmp_path / "reports")}
+    done = subprocess.run(
+        ["ansible-playbook", "-i", "hosts.json", "play.yml", "-e", json.dumps(variables)],
+        cwd=tmp_path,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    (path,) = tmp_path.glob("reports/*/report.json")
+    hosts_then = {host["host"]: host for host in json.loads(path.read_text(encoding="utf-8"))["hosts"]}
+    assert {name: host["status"] for name, host in hosts_then.items()} == {
+        "a": "no_result", "b": "faulty", "c": "not_tried", "d": "not_tried"
+    }, done.stdout  # fmt: skip
+    assert hosts_then["a"]["note"] == "The swap failed."
+    assert {host["url"] for host in hosts_then.values()} == {f"https://{name}.example.com" for name in "abcd"}
