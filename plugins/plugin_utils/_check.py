@@ -33,6 +33,7 @@ SETTINGS: t.Dict[str, t.Dict[str, t.Any]] = {
     "password": _TEXT,
     "signup": {"type": "bool", "default": False},
     "admin_token": _TEXT,
+    "token_unfit": {"type": "str", "choices": ["", "mail", "hash"], "default": ""},
     "timeout": {"type": "int", "default": 10},
     "step_timeout": {"type": "int", "default": 5},
     "idle_seconds": {"type": "int", "default": 0},
@@ -160,7 +161,7 @@ def verdict(proof: Data, settings: Data, check_mode: bool = False) -> Data:
     if proved:
         change = _ARRIVED.format(**live["latencies"])
     else:
-        change = f"a live update was not proved, since {_reason(live_update, limited, check_mode)}"
+        change = f"a live update was not proved, since {_reason(settings, limited, check_mode)}"
     version, layout = probe.get("version") or "an unknown version", probe.get("layout") or "unknown layout"
     if probe["verdict"] != "ok" and "alive" in probe and probe["alive"]["status"] is None:
         # Only check mode comes here: the version would be what is wanted, and nothing was seen to run it.
@@ -197,9 +198,20 @@ def _channel(probe: Data) -> str:
     return "both hubs answer" if probe["anonymous_hub"]["handshake"] else "the hub answers"
 
 
-def _reason(live_update: str, limited: bool, check_mode: bool) -> str:
+_TEST_ACCOUNT = "set notifications_check_email and notifications_check_password to those of a test account"
+#: What to set for a live update, by why the server's admin token makes no account for it.
+_NO_ACCOUNT = {
+    "": f"there is no account for it: {_TEST_ACCOUNT}, or set vaultwarden_admin_token, which can make one "
+    "(notifications_check_admin_token for a vault that the inventory does not deploy)",
+    "mail": f"there is no account for it, and on a server that sends mail the admin token makes none: {_TEST_ACCOUNT}",
+    "hash": f"there is no account for it, and vaultwarden_admin_token is a hash, which opens no page: {_TEST_ACCOUNT}, "
+    "or set notifications_check_admin_token to the token in plain text",
+}
+
+
+def _reason(settings: Data, limited: bool, check_mode: bool) -> str:
     if check_mode:
         return "this is check mode"
-    if live_update == "never":
+    if settings["live_update"] == "never":
         return "notifications_check_live_update is never"
-    return "the server takes no further login just now (429)" if limited else "there is no account for it"
+    return "the server takes no further login just now (429)" if limited else _NO_ACCOUNT[settings["token_unfit"]]

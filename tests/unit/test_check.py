@@ -73,7 +73,7 @@ def test_what_can_work_is_let_through(changes: dict[str, Any]) -> None:
         ({}, ARRIVED, "auto", "both hubs answer; an item created, renamed and deleted in one session reached another "
          "after 6.1, 4.9 and 5.3 ms. Browsers and desktop programs are live. Mobile apps use push instead,", ""),
         ({"anonymous_hub": {"handshake": False}}, ARRIVED, "auto", ": the hub answers; an item", ""),
-        ({}, {"skipped": True}, "auto", "was not proved, since there is no account for it.", ""),
+        ({}, {"skipped": True}, "auto", "was not proved, since there is no account for it: set ", ""),
         ({}, {"skipped": True}, "never", "was not proved, since notifications_check_live_update is never.", ""),
         ({}, {"failed": True, "rate_limited": True, "msg": "429"}, "auto", "no further login just now (429).", ""),
         ({}, {"failed": True, "rate_limited": True, "msg": "429"}, "always", "although the hubs answer. 429", "failed"),
@@ -91,6 +91,21 @@ def test_what_is_said_of_a_proof(
     said = _check.verdict(proof, {**DEFAULTS, "live_update": wanted})
     assert words in said["msg"]
     assert (bool(said.get("failed")), bool(said.get("unreachable"))) == (ends == "failed", False)
+
+
+@pytest.mark.parametrize(
+    ("unfit", "names", "silent"),
+    [
+        ("", ["notifications_check_email", "notifications_check_password", "vaultwarden_admin_token"], []),
+        ("mail", ["notifications_check_email", "sends mail"], ["vaultwarden_admin_token"]),
+        ("hash", ["notifications_check_email", "notifications_check_admin_token", "is a hash"], []),
+    ],
+)
+def test_a_live_update_without_an_account_says_what_to_set(unfit: str, names: list[str], silent: list[str]) -> None:
+    """A token that is set already is no advice."""
+    proof = {"url": "https://vault.test", "probe": ANSWERED, "live_update": {"skipped": True}}
+    said = _check.verdict(proof, {**DEFAULTS, "live_update": "auto", "token_unfit": unfit})["msg"]
+    assert [name for name in names if name not in said] == [] and [name for name in silent if name in said] == []
 
 
 def test_check_mode_says_what_a_probe_found_and_fails_for_nothing() -> None:
