@@ -257,13 +257,26 @@ def proxies_info(run: Run, sockets: t.Iterable[Listener]) -> t.Dict[str, t.Dict[
     return found
 
 
+#: The process that listens for a container that publishes a port.
+ENGINE_PROXY = "docker-proxy"
+
+
+def publisher(run: Run, port: int) -> str:
+    """The name of the container that publishes a port of the host, or empty; several are joined by commas."""
+    code, out, __ = run(["docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}}"])
+    return ", ".join(sorted(out.split())) if code == 0 else ""
+
+
 def port_conflicts(
-    wanted: t.Iterable[t.Mapping[str, t.Any]], sockets: t.Iterable[Listener]
+    wanted: t.Iterable[t.Mapping[str, t.Any]],
+    sockets: t.Iterable[Listener],
+    publisher_of: t.Callable[[int], str] = lambda port: "",
 ) -> t.List[t.Dict[str, t.Any]]:
-    """Wanted ports that another process holds: ``[{name, port, address, process, text}]``.
+    """Wanted ports that another process holds: ``[{name, port, address, process, container, text}]``.
 
     A wanted entry is ``{name, port, address, holder}``; ``holder`` is the process that may have it already. A wildcard
-    on either side collides with every address.
+    on either side collides with every address. ``publisher_of`` names the container behind a port that the engine holds
+    on its behalf.
     """
     wildcards = {"0.0.0.0", "::"}
     conflicts = []
@@ -271,8 +284,11 @@ def port_conflicts(
         for socket in sockets:
             same_place = socket.address == entry["address"] or bool({socket.address, entry["address"]} & wildcards)
             if socket.port == int(entry["port"]) and same_place and socket.process != entry["holder"]:
+                container = publisher_of(socket.port) if socket.process == ENGINE_PROXY else ""
                 holder = socket.process or "another process"
+                if container:
+                    holder = f"the container {container}, for which {socket.process} listens"
                 text = f"Port {socket.port}, wanted for {entry['name']}, is taken on {socket.address} by {holder}."
-                conflicts.append({**socket._asdict(), "name": entry["name"], "text": text})
+                conflicts.append({**socket._asdict(), "name": entry["name"], "container": container, "text": text})
                 break
     return conflicts

@@ -249,6 +249,12 @@ def split_problems(address: str, trusted: t.Sequence[str], asks: bool) -> t.List
     return []
 
 
+_BEHIND_A_CONTAINER = (
+    " If {0} is a proxy that is to stay, let it carry the vault: run playbooks/split.yml without a host in "
+    "vault_proxy, and playbooks/render.yml for its files; see docs/proxies.md."
+)
+
+
 def port_problems(
     conflicts: t.Iterable[t.Mapping[str, t.Any]], previous: t.Sequence[t.Mapping[str, t.Any]], retire: bool
 ) -> t.List[str]:
@@ -260,7 +266,8 @@ def port_problems(
     for conflict in conflicts:
         old = next((site for site in previous if site["process"] == conflict["process"]), None)
         if old is None:
-            problems.append(str(conflict["text"]))
+            container = conflict.get("container")
+            problems.append(f"{conflict['text']}{_BEHIND_A_CONTAINER.format(container) if container else ''}")
             continue
         files = sorted({kept["file"] for kept in old["kept_ports"] if kept["port"] == conflict["port"]})
         if files and not retire:

@@ -183,6 +183,21 @@ def render_choice(settings: Settings, chosen: t.Union[str, t.Sequence[str]]) -> 
     return {"products": products, "problems": problems + ([] if products else reasons), "left_out": reasons}
 
 
+#: Proxies that the role runs on a host, and that people run in containers as well.
+_RUN_BY_THE_ROLE = ("apache", "caddy", "haproxy", "lighttpd", "nginx", "traefik")
+
+
+def _other(settings: Settings, name: str) -> str:
+    """What to do for a proxy without a file that has a name here."""
+    if name not in _RUN_BY_THE_ROLE:
+        return ""
+    routes = ", ".join(f"{route['path']} to http://{route['upstream']}" for route in settings["routes"])
+    return (
+        f" On a host {name} is set up by reverse_proxy_provider and no file is needed. One in a container needs routes "
+        f"of your own: {routes}."
+    )
+
+
 def _known() -> str:
     return f"{', '.join(sorted([*PRODUCTS, *GROUPS]))}, or all"
 
@@ -198,7 +213,7 @@ def _problems_for_all(settings: Settings) -> t.List[str]:
 def render_problems(settings: Settings, name: str) -> t.List[str]:
     """What this product cannot do of the settings, as full sentences; the settings are sound by themselves."""
     if name not in PRODUCTS:
-        return [f"reverse_proxy_render_for names {name!r}. Known are {_known()}."]
+        return [f"reverse_proxy_render_for names {name!r}. There are files for {_known()}.{_other(settings, name)}"]
     product = PRODUCTS[name]
     problems = [
         f"reverse_proxy_{setting} is set, and {product.title} {reason}."

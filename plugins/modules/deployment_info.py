@@ -144,7 +144,8 @@ own_sites:
   sample: [{"provider": "nginx", "site": "vaultwarden", "process": "nginx", "kept_ports": []}]
 port_conflicts:
   description: >-
-    Wanted ports that another process holds, each with C(name), C(port), C(address), C(process) and a sentence C(text).
+    Wanted ports that another process holds, each with C(name), C(port), C(address), C(process), C(container) (the one
+    that publishes the port, or empty) and a sentence C(text).
   returned: always
   type: list
   elements: dict
@@ -348,7 +349,11 @@ def look(module: AnsibleModule) -> t.Dict[str, t.Any]:
     with _part("sites of this collection"):
         own_sites = _footprint.own_sites(_vaults.read_files, _unfinished_moves())
     with _part("ports"):
-        conflicts = _host.port_conflicts([port for port in params["ports"] if port["port"] not in own], sockets)
+        conflicts = _host.port_conflicts(
+            [port for port in params["ports"] if port["port"] not in own],
+            sockets,
+            lambda port: _host.publisher(_commands.limited(module.run_command), port),
+        )
     with _part("folders"):
         folders = [_folders.describe_folder(path) for path in params["folders"]]
     with _part("authority"):

@@ -56,6 +56,27 @@ def test_a_conflict_is_one_on_the_same_address(address: str, taken: bool) -> Non
         assert found[0]["text"] == "Port 8080, wanted for http, is taken on 127.0.0.1 by python3."
 
 
+def test_a_port_of_a_container_is_named_with_it() -> None:
+    """Nobody can stop docker-proxy by itself; other processes are not looked for among containers."""
+    wanted = [{"name": "https", "port": 443, "address": "0.0.0.0", "holder": "nginx"}]
+    asked: list[list[str]] = []
+
+    def run(command: list[str]) -> tuple[int, str, str]:
+        asked.append(command)
+        return 0, "npm\n", ""
+
+    def conflict(process: str) -> dict[str, Any]:
+        sockets = [Listener("0.0.0.0", 443, process)]
+        (found,) = _host.port_conflicts(wanted, sockets, lambda port: _host.publisher(run, port))
+        return found
+
+    found = conflict("docker-proxy")
+    assert found["container"] == "npm" and "is taken on 0.0.0.0 by the container npm, for which" in found["text"]
+    assert "publish=443" in asked.pop()
+    assert conflict("apache2")["container"] == "" and asked == []
+    assert _host.publisher(lambda command: (1, "", "denied"), 443) == ""
+
+
 def test_the_program_to_be_configured_may_hold_its_port() -> None:
     """A second run of the role finds its own proxy there."""
     sockets = [Listener("0.0.0.0", 443, "nginx")]

@@ -224,6 +224,15 @@ def test_a_port_is_free_when_the_site_before_goes_with_it(
     assert (words in " ".join(problems)) if words else problems == []
 
 
+def test_a_proxy_in_a_container_may_stay() -> None:
+    """The message says which, and how it can carry the vault."""
+    conflict = {"text": "Port 443 is taken by the container npm.", "process": "docker-proxy", "port": 443}
+    (problem,) = _proxy.port_problems([{**conflict, "container": "npm"}], [], False)
+    for words in ("container npm", "playbooks/split.yml", "vault_proxy", "playbooks/render.yml"):
+        assert words in problem
+    assert _proxy.port_problems([{**conflict, "container": ""}], [], False) == [conflict["text"]]
+
+
 def traefik(**changes: Any) -> dict[str, Any]:
     """Traefik's site for a vault of the old layout under a sub-path."""
     given = {

@@ -254,11 +254,20 @@ def test_the_playbook_writes_once_and_refuses_before_it_writes(tmp_path: Path) -
     assert not (tmp_path / "out").exists()
     first = play(tmp_path)
     assert "failed=0" in first, first
+    assert re.search(rf"Wrote the files for .*swag.* below\s+{tmp_path}/out", " ".join(first.split()))
     for name, product in _render.PRODUCTS.items():
         written = (tmp_path / "out" / name / product.file).read_text()
         assert "192.0.2.1" in written
         assert "notifications_check_url=https://vault.example.com\n" in written
     assert "changed=0" in play(tmp_path, "-e", "render_for=envoy,swag")
+
+
+def test_a_proxy_without_a_file_is_told_what_there_is() -> None:
+    """Those that the role runs have no file, and people have them in containers."""
+    said = problems("traefik")
+    assert "There are files for" in said and "reverse_proxy_provider" in said and f"/ to http://{SERVER}" in said
+    said = problems("squid")
+    assert "There are files for" in said and "reverse_proxy_provider" not in said
 
 
 def test_the_documents_name_every_product() -> None:
