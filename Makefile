@@ -21,7 +21,7 @@ venv:
 setup: venv  ## install what the commands need, and make the lab ready
 	@python3 -m lab setup
 
-lint: venv  ## yamllint, ansible-lint, ruff, mypy, documentation and package checks
+lint: venv  ## yamllint, ansible-lint, ruff, mypy, ansible-test sanity, documentation and package checks
 	@python3 tools/run_tests.py lint
 
 unit: venv  ## unit and contract tests

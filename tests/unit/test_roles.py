@@ -117,6 +117,8 @@ def test_descriptions_are_not_folded_tables(role: str) -> None:
 def test_every_variable_has_a_type_and_a_description(role: str) -> None:
     """Descriptions are templated by Ansible, so they must not look like templates."""
     specs = load(ROOT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"]
+    for entry in specs.values():
+        assert entry["short_description"] and entry["description"]
     for name, option in specs["main"]["options"].items():
         assert name.startswith(f"{role}_"), name
         assert option["type"], name
