@@ -139,7 +139,12 @@ def vaultwarden_caps(settings: t.Dict[str, t.Any], engine: t.Dict[str, t.Any]) -
 
 
 def other_release_advice(source: str, target: str, inventory: t.Optional[str] = None) -> str:
-    """What to do where ``source`` runs and ``target`` is set in an inventory, given by its path."""
+    """What to do where ``source`` runs and ``target`` is set in an inventory, given by its path.
+
+    Empty where one of them is not known: Ansible makes up a message before it knows whether it is needed.
+    """
+    if not source or not target:
+        return ""
     place = f"your inventory, {inventory}" if inventory else "your inventory"
     return _layout_other_release_advice(source, parse_version(target), place)
 

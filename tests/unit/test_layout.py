@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.vaultwire.stack.plugins.filter.vault import other_release_advice
 from ansible_collections.vaultwire.stack.plugins.module_utils import _layout as layout
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import LayoutError, Version
 
@@ -216,3 +217,9 @@ def test_a_release_that_runs_already_is_to_be_written_down() -> None:
     assert "upgrade.yml" not in newer
     older = layout.other_release_advice("1.30.5", layout.parse_version("1.37.2"), "your inventory")
     assert "playbooks/upgrade.yml" in older and "Set vaultwarden_version" not in older
+
+
+@pytest.mark.parametrize(("source", "target"), [("", "1.37.2"), ("1.37.2", ""), ("", "")])
+def test_where_no_release_is_known_there_is_no_advice(source: str, target: str) -> None:
+    """On a fresh host, and for a moving tag: the message of an assertion that holds is templated all the same."""
+    assert other_release_advice(source, target, "/srv/inventory") == ""
