@@ -102,7 +102,7 @@ def _plan_of_any_release(settings: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
         "proxy_routes": [{"match": "prefix", "path": f"{domain.base_path}/", "upstream": upstream}],
         # As the newest releases do.
         "trusted_proxies": True,
-        "known_fault": "",
+        "warnings": [],
         "secrets_mount": _settings.SECRETS_MOUNT,
         "server_url": f"http://{upstream}{domain.base_path}",
     }

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from ansible_collections.vaultwire.stack.plugins.filter.vault import vaultwarden
 from ansible_collections.vaultwire.stack.plugins.module_utils import _settings
 
 SECRET = "Nl9xQ-secret"
+ROOT = Path(__file__).parents[2]
 
 
 def settings(**changes: Any) -> dict[str, Any]:
@@ -296,5 +299,9 @@ def test_what_is_certain_of_a_moving_tag_is_planned(domain: str) -> None:
     moving = settings(version="latest", allow_floating_tag=True, domain=domain, http_port=9000)
     plan, then = vaultwarden_plan(moving), vaultwarden_plan({**moving, "resolved_version": "1.37.2"})
     assert (plan["version"], plan["layout"], plan["publish"]) == ("", "auto", [])
-    same = ("listen", "proxy_routes", "server_url", "base_path", "secrets_mount", "trusted_proxies", "known_fault")
+    same = ("listen", "proxy_routes", "server_url", "base_path", "secrets_mount", "trusted_proxies")
     assert {name: plan[name] for name in same} == {name: then[name] for name in same}
+    # Whatever a play may ask of a plan.
+    used = {name for path in ROOT.glob("*/**/*.yml") if path.parts[len(ROOT.parts)] in ("roles", "playbooks")
+            for name in re.findall(r"vaultwarden_plan\.([a-z_]+)", path.read_text(encoding="utf-8"))}  # fmt: skip
+    assert used <= set(plan)
