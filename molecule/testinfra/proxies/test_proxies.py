@@ -15,7 +15,11 @@ from conftest import NAMES, SCENARIO, Play, inside
 from proxy import proxy_of
 from vault import SECONDS, Session, Vault, decode, next_frame, shake_hands, throwaway_account, upgrade_answer
 
+from ansible_collections.vaultwire.stack.plugins.module_utils import _products
+
 by_host = pytest.mark.parametrize("name", NAMES)
+
+ADMIN_SPELLINGS = ("/admin", "/admin/users/overview", "/ADMIN", "/%61dmin", "//admin", "/admin/")
 
 #: A file of other hands that each product reads, and what it cannot stand in there.
 FAULTS = {
@@ -30,9 +34,6 @@ SNAPSHOT = (
     "find /etc -xdev -printf '%p %m %U %G\\n' | sort; find /etc -xdev -type f -exec sha256sum {} + | sort; "
     "docker ps -a --no-trunc --format '{{.ID}}'"
 )
-#: Whose sockets live on when it is told to read its configuration again. Traefik is never told: it watches.
-KEEPS_SOCKETS = {"vw-nginx", "vw-haproxy", "vw-apache", "vw-caddy-now", "vw-traefik"}
-ADMIN_SPELLINGS = ("/admin", "/admin/users/overview", "/ADMIN", "/%61dmin", "//admin", "/admin/")
 
 
 def base_of(vault: Vault) -> str:
@@ -83,6 +84,14 @@ def test_connections_to_the_server_are_kept(vaults: dict[str, Vault], name: str)
     assert kept() & kept()
 
 
+def keeps_sockets(vault: Vault, name: str) -> bool:
+    """Whether open sockets live on when it is told to read its configuration again. Traefik watches by itself."""
+    provider = vault.settings["reverse_proxy_provider"]
+    if provider != "caddy":
+        return provider != "lighttpd"
+    return bool(_products.holds("caddy_close_delay", inside(name).check_output("caddy version")))
+
+
 @by_host
 def test_what_a_reload_does_to_sockets(vaults: dict[str, Vault], name: str) -> None:
     """Most keep them, and deliver what happens later; the others let go at once, and clients come back."""
@@ -97,7 +106,7 @@ def test_what_a_reload_does_to_sockets(vaults: dict[str, Vault], name: str) -> N
             while vault.request("GET", "/alive").status_code != 200:
                 assert time.monotonic() < deadline
             folder = acting.call("POST", "/api/folders", {"name": "2.f|x|y"})
-            if name in KEEPS_SOCKETS:
+            if keeps_sockets(vault, name):
                 event = decode(next_frame(sock, time.monotonic() + SECONDS))[4][0]
                 assert event["Payload"]["Id"] == folder.get("id", folder.get("Id"))
             else:
