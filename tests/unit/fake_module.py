@@ -22,8 +22,12 @@ def run_module(main: t.Callable[[], None], **arguments: t.Any) -> dict[str, t.An
     output = io.StringIO()
     with patch_module_args(arguments), contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
         main()
-    result: dict[str, t.Any] = json.loads(output.getvalue())
+    return read_result(output.getvalue())
+
+
+def read_result(output: str) -> dict[str, t.Any]:
+    """The result that a module printed; it is kept as text under ``printed``, to search it for secrets."""
+    result: dict[str, t.Any] = json.loads(output)
     # core 2.22 tells the controller what to mask, which is no part of the result.
     result.pop("_ansible_new_secrets", None)
-    result["printed"] = json.dumps(result)
-    return result
+    return {**result, "printed": json.dumps(result)}
