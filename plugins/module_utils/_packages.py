@@ -36,12 +36,12 @@ def _works(module: str) -> bool:
 def problem(purpose: str, lacking: t.Sequence[str], where: str = CONTROLLER) -> str:
     """What to say of missing packages, and the command that installs them; empty where none is missing.
 
-    The command brings all packages of this collection that this Python lacks, so that the next run does not stop at
-    another one.
+    On the controller the command brings all packages of this collection that its Python lacks, so that the next run
+    does not stop at another one. A host needs only those that it is asked for.
     """
     if not lacking:
         return ""
-    everything = sorted({*lacking, *missing(PACKAGES)})
+    everything = sorted({*lacking, *(missing(PACKAGES) if where == CONTROLLER else ())})
     distribution = " ".join(f"python3-{PACKAGES[package]}" for package in everything)
     return (
         f"{purpose} needs the Python packages {' and '.join(lacking)} on {where}, where {sys.executable} cannot import "

@@ -52,6 +52,7 @@ def test_one_command_brings_all_that_is_missing(monkeypatch: pytest.MonkeyPatch)
     assert "needs the Python packages websocket-client on" in said
     assert f"{sys.executable} -m pip install argon2-cffi websocket-client;" in said
     assert "apt install python3-argon2 python3-websocket." in said
+    assert "apt install python3-websocket." in _packages.problem("It", ["websocket-client"], "this host")
 
 
 @pytest.mark.parametrize(
