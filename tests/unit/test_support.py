@@ -75,6 +75,16 @@ def test_the_table_has_every_controller_with_every_host() -> None:
         assert all(re.fullmatch(r"\d+ passed.*|not run", cell) for cell in [unit, *hosts]), core
 
 
+def test_the_text_around_the_table_is_current() -> None:
+    """It names releases and floors that are read from elsewhere."""
+    shown = (ROOT / "docs" / "support.md").read_text(encoding="utf-8")
+    texts = [
+        [line for line in text.splitlines() if not line.startswith("| ansible-core")]
+        for text in (shown, matrix.page({}))
+    ]
+    assert texts[0] == texts[1]
+
+
 def test_a_cell_says_what_came_of_it() -> None:
     """Passed with versions, failed, or not run."""
     assert matrix.said(PASSED) == "41 passed (Docker 26.1.5, nginx 1.26)"
