@@ -183,6 +183,29 @@ def test_a_deployment_with_such_a_watch_is_refused_as_a_whole(run_playbook: Play
     assert "changed=0" in done.stdout
 
 
+@pytest.fixture
+def unknown_distribution(host: Host) -> Iterator[None]:
+    """No Debian as far as anybody can tell, and no msgpack either."""
+    package = "/usr/lib/python3/dist-packages/msgpack"
+    host.check_output("mv /etc/debian_version /root && mv %s /var/tmp/msgpack", package)
+    yield
+    host.check_output("mv /root/debian_version /etc && mv /var/tmp/msgpack %s", package)
+
+
+def test_a_host_without_the_libraries_is_refused_before_anything_is_deployed(
+    run_playbook: Playbook, person: Account, unknown_distribution: None
+) -> None:
+    """Where no package can bring them, the whole deployment waits, and not only the watch at its end."""
+    account = {"notifications_watch_email": person.email, "notifications_watch_password": person.password}
+    settings = {"notifications_watch_enabled": True, "vaultwarden_environment": {"INVITATION_ORG_NAME": "changed"}}
+    done = run_playbook("site", **account, **settings)
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0
+    assert "lacks msgpack or websocket-client" in said
+    assert "Nothing has been changed." in said
+    assert "changed=0" in said
+
+
 def test_a_watch_is_removed_without_a_trace(host: Host, run_playbook: Playbook) -> None:
     """Switched off, it takes timer, program, password and metrics with it; a second run has nothing to do."""
     done: subprocess.CompletedProcess[str] = run_playbook(WATCH, notifications_watch_enabled=False)
