@@ -78,3 +78,34 @@ def test_a_directory_that_cannot_be_used_is_named_before_a_backup(
     assert f"vaultwarden_backup_fetch_dir is {place}" in said.replace('\\"', "").replace('"', "")
     assert "No backup was made." in said
     assert archives(host, vault) == before
+
+
+def test_archives_can_be_elsewhere_and_at_another_time(host: Host, vault: Vault, run_playbook: Playbook) -> None:
+    """The timer's own backup goes there as well; and back, with the archives that were made in each place."""
+    _once(vault)
+    here, there = archives(host, vault), "/srv/other backups"
+    wanted = {"vaultwarden_backup_dir": there, "vaultwarden_backup_schedule": "*-*-* 03:30:00"}
+    unit = f"vaultwire-backup-{vault.container}"
+    done = run_playbook("backup", vaultwarden_backup_now=True, **wanted)
+    assert done.returncode == 0, done.stdout
+    host.check_output("systemctl start %s.service", unit)
+    made = host.check_output("ls -1 %s", there).split("\n")
+    assert len(made) == 2 and all(name.startswith(f"{vault.container}-") for name in made)
+    assert (host.file(there).mode, host.file(f"{there}/{made[0]}").mode) == (0o700, 0o600)
+    assert "03:30:00" in host.check_output("systemctl show -p TimersCalendar %s.timer", unit)
+    assert archives(host, vault) == here
+
+    host.check_output("rm %s", f"{there}/{made[1]}")
+    host.check_output("mv %s %s", f"{there}/{made[0]}", f"{there}/{vault.container}-20200101T000000.000Z.tar")
+    late = run_playbook("backup", vaultwarden_backup_max_age=1, **wanted)
+    assert "TOO OLD" in late.stdout
+    assert "changed=0 " in late.stdout
+    assert "are kept: fresh" in run_playbook("backup", vaultwarden_backup_max_age=0, **wanted).stdout
+
+    off = run_playbook("backup", vaultwarden_backup_schedule="")
+    assert off.returncode == 0, off.stdout
+    assert host.run("systemctl cat %s.timer", unit).rc != 0
+    back = run_playbook("backup")
+    assert back.returncode == 0, back.stdout
+    assert host.service(f"{unit}.timer").is_running
+    assert archives(host, vault) == here
