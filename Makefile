@@ -10,7 +10,7 @@ export ANSIBLE_FORCE_COLOR := 0
 export PY_COLORS := 0
 SCENARIO ?= single_port
 
-.PHONY: help setup venv lint unit clients molecule test matrix demo demo-down soak bench bench-sockets bench-latency bench-verify clean
+.PHONY: help setup venv lint docs unit clients molecule test matrix demo demo-down soak bench bench-sockets bench-latency bench-verify clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,6 +23,11 @@ setup: venv  ## install what the commands need, and make the lab ready
 
 lint: venv  ## yamllint, ansible-lint, ruff, mypy, ansible-test sanity, documentation and package checks
 	@python3 tools/run_tests.py lint
+
+# Not docs/support.md, which make matrix writes from results that only the machine that ran it has.
+docs: venv  ## write the generated pages and comments
+	@python3 tools/make_diagnosis.py
+	@python3 tools/make_defaults.py
 
 unit: venv  ## unit and contract tests
 	@python3 tools/run_tests.py unit

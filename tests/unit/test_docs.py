@@ -100,6 +100,12 @@ def test_commands_of_make_exist(document: Path) -> None:
     assert set(COMMAND.findall(text_of(document))) <= targets
 
 
+def test_contributing_names_every_command_of_make() -> None:
+    """A new target is explained there."""
+    targets = set(TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8")))
+    assert targets - set(COMMAND.findall(text_of(ROOT / "CONTRIBUTING.md"))) == set()
+
+
 @in_every_document
 def test_paths_exist(document: Path) -> None:
     """Of the repository, as words and as links."""
