@@ -82,8 +82,9 @@ def _read_settings(templar: t.Any, task_vars: Data) -> Data:
     """The role's settings from its variables. Not from arguments: those are shown in many ways, secrets with them."""
     names = {name: _check.PREFIX + name for name in _check.SETTINGS}
     strange = {name for name in task_vars if name.startswith(_check.PREFIX)} - set(names.values())
-    if strange:
-        raise AnsibleActionFail(" ".join(_variables.unknown_variables(strange)))
+    unknown = _variables.unknown_variables(strange, templar.template(task_vars.get(_variables.FOREIGN) or []))
+    if unknown:
+        raise AnsibleActionFail(" ".join(unknown))
     given = templar.template({name: task_vars[variable] for name, variable in names.items() if variable in task_vars})
     # What is left blank in an inventory is left at its default.
     filled = {name: value for name, value in given.items() if value is not None}

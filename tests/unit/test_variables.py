@@ -42,6 +42,32 @@ def test_what_resembles_nothing_is_named_without_a_guess() -> None:
     assert "Did you mean" not in said
 
 
+@pytest.mark.parametrize(
+    "name", ["fail2ban_loglevel", "fail2ban_destemail", "reverse_proxy_network", "container_engine_type"]
+)
+def test_variables_of_roles_of_the_same_name_pass(name: str) -> None:
+    """Their users cannot rename them."""
+    assert _variables.unknown_variables([name]) == []
+
+
+def test_a_foreign_variable_can_be_named() -> None:
+    """One that is much like a setting, or of a role for the same server; other slips are still found."""
+    names = ["fail2ban_ignoreips", "vaultwarden_admin_email", "vaultwarden_verison"]
+    said = _variables.unknown_variables(names)
+    assert len(said) == 3 and all(_variables.FOREIGN in sentence for sentence in said)
+    (said_now,) = _variables.unknown_variables(names, names[:2])
+    assert said_now.startswith("vaultwarden_verison ")
+
+
+def test_what_the_documents_name_passes() -> None:
+    """What playbooks alone take as well, such as that the data may be deleted."""
+    documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    texts = [path.read_text(encoding="utf-8") for path in documents]
+    names = {name for text in texts for name in re.findall(rf"\b(?:{'|'.join(ROLES)})_[a-z0-9_]+\b", text)}
+    assert "vaultwarden_teardown_confirm" in names
+    assert _variables.unknown_variables(names - set(ROLES)) == []
+
+
 def test_other_names_are_nobodys_business() -> None:
     """The user's own, Ansible's, and what roles keep to themselves."""
     others = ["vault_vaultwarden_admin_token", "ansible_host", "__vaultwarden_plan", "vaultwarden", "upgrade_serial",
