@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.controllers import CONTROLLERS
+from lab.controllers import CONTROLLERS, Controller
 from lab.paths import SUITES
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "tools"))
@@ -60,6 +60,16 @@ def test_the_readme_has_the_controllers() -> None:
     assert f"core {FLOOR} until {matrix.UNTIL}" in supported
     cores = {".".join(each.packages()["ansible-core"].split(".")[:2]) for each in CONTROLLERS}
     assert cores | {each.python for each in CONTROLLERS} == set(re.findall(r"\b\d\.\d+\b", tested))
+
+
+def test_the_readme_says_which_ansible_each_python_gets() -> None:
+    """As requirements.txt has it, for Python 3.11 and for those after it."""
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    old, new = (
+        ".".join(Controller("any", "bookworm", python).packages()["ansible-core"].split(".")[:2])
+        for python in ("3.11", "3.12")
+    )
+    assert f"Python 3.11 gets ansible-core {old}, its last; Python 3.12 and later get ansible-core {new}." in text
 
 
 def test_the_table_has_every_controller_with_every_host() -> None:
