@@ -41,7 +41,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Look at the host
+- name: Gather host state
   vaultwire.stack.deployment_info:
     details: true
   register: host

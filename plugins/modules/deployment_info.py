@@ -74,7 +74,7 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Look at the host
+- name: Gather host state
   vaultwire.stack.deployment_info:
     container: vaultwarden
     ports:

@@ -268,7 +268,7 @@ def test_a_disk_that_fills_up_during_the_copy_is_undone(
     "mark",
     [
         "Swap | Fetch the image",
-        "Container | Have the container",
+        "Container | Create or update the container",
         "Swap | Swap the containers",
         "Nginx | Write the site",
         "Prove | Probe both hubs",
