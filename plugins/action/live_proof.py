@@ -54,6 +54,7 @@ class ActionModule(ActionBase):
             )
         proof["live_required"] = settings["live_update"] == "always"
         proof["push"] = settings["push"]
+        proof["failure"] = settings["undone"]
         warnings = proof["probe"].pop("warnings", [])
         verdict = _check.verdict(proof, settings, check_mode)
         if settings["report_file"] and "verdict" in proof["probe"] and not proof["probe"].get("failed"):

@@ -69,15 +69,26 @@ def _kept(task_vars: t.Dict[str, t.Any], host: str, name: str) -> t.Dict[str, t.
     known = hostvars.raw_get(host)
     kept = known.get(name)
     proof = kept.get("proof") if isinstance(kept, dict) else None
-    # Set where a task failed in a block with a rescue; the reason of any other failure is in Ansible's output only.
-    failed = known.get("ansible_failed_result")
-    found: t.Dict[str, t.Any] = {
-        **(proof if isinstance(proof, dict) else {"url": _address(hostvars, host)}),
-        "failure": str(failed.get("msg") or "") if isinstance(failed, dict) else "",
-        "waiting": host in task_vars["ansible_play_hosts"] and host not in task_vars["ansible_play_batch"],
-    }
+    waiting = host in task_vars["ansible_play_hosts"] and host not in task_vars["ansible_play_batch"]
+    if not isinstance(proof, dict):
+        proof = {"url": _address(hostvars, host), "failure": "" if waiting else _failure(known)}
+    found = {**proof, "waiting": waiting}
     # Plain data: values carry the controller's own notes about where they come from.
     return dict(json.loads(json.dumps(found, default=str)))
+
+
+def _failure(known: t.Mapping[str, t.Any]) -> str:
+    """Why the run failed on a host without a proof, where Ansible knows.
+
+    It keeps the result of a task that failed in a block with a rescue, and of no other. It does so for good, also where
+    the failure was dealt with, and in full where the task has no_log.
+    """
+    failed, task = known.get("ansible_failed_result"), known.get("ansible_failed_task")
+    if not isinstance(failed, dict):
+        return ""
+    if not isinstance(task, dict) or task.get("no_log"):
+        return "A task failed whose result is kept secret by no_log."
+    return str(failed.get("msg") or "")
 
 
 def _address(hostvars: t.Any, host: str) -> str:

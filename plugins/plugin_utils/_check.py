@@ -40,6 +40,7 @@ SETTINGS: t.Dict[str, t.Dict[str, t.Any]] = {
     "host_findings": {"type": "list", "elements": "dict", "default": []},
     "push": {"type": "str", "choices": ["unknown", "configured", "none"], "default": "unknown"},
     "failed_look": {"type": "dict", "default": {}},
+    "undone": _TEXT,
     "wait": {"type": "int", "default": 10},
     "report_file": _TEXT,
     "report_dir": _TEXT,

@@ -283,13 +283,13 @@ BATCHES = """
 """
 
 
-def test_a_run_in_batches_says_who_is_next_and_who_failed(tmp_path: Path) -> None:
-    """As an upgrade of a fleet does; the address of a host that was not asked comes from its settings."""
+def batches(tmp_path: Path, play: str, hosts: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The hosts of the report of a run, none of which answers."""
     dead = {"notifications_check_url": "https://{{ inventory_hostname }}.example.com", "ansible_connection": "local",
             "notifications_check_connect_to": "127.0.0.1:9"}  # fmt: skip
-    hosts = {"a": {**dead, "breaks": True}, "b": dead, "c": dead, "d": dead}
-    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
-    (tmp_path / "play.yml").write_text(BATCHES, encoding="utf-8")
+    inventory = {"all": {"hosts": {name: {**dead, **more} for name, more in hosts.items()}}}
+    (tmp_path / "hosts.json").write_text(json.dumps(inventory), encoding="utf-8")
+    (tmp_path / "play.yml").write_text(play, encoding="utf-8")
     variables = {"notifications_check_wait": 0, "notifications_check_report_dir": str(tmp_path / "reports")}
     done = subprocess.run(
         ["ansible-playbook", "-i", "hosts.json", "play.yml", "-e", json.dumps(variables)],
@@ -298,10 +298,62 @@ def test_a_run_in_batches_says_who_is_next_and_who_failed(tmp_path: Path) -> Non
              "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections")},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    (path,) = tmp_path.glob("reports/*/report.json")
-    hosts_then = {host["host"]: host for host in json.loads(path.read_text(encoding="utf-8"))["hosts"]}
+    reports = list(tmp_path.glob("reports/*/report.json"))
+    assert len(reports) == 1, done.stdout
+    return list(json.loads(reports[0].read_text(encoding="utf-8"))["hosts"])
+
+
+def test_a_run_in_batches_says_who_is_next_and_who_failed(tmp_path: Path) -> None:
+    """As an upgrade of a fleet does; the address of a host that was not asked comes from its settings."""
+    hosts = batches(tmp_path, BATCHES, {"a": {"breaks": True}, "b": {}, "c": {}, "d": {}})
+    hosts_then = {host["host"]: host for host in hosts}
     assert {name: host["status"] for name, host in hosts_then.items()} == {
         "a": "no_result", "b": "faulty", "c": "not_tried", "d": "not_tried"
-    }, done.stdout  # fmt: skip
+    }  # fmt: skip
     assert hosts_then["a"]["note"] == "The swap failed."
     assert {host["url"] for host in hosts_then.values()} == {f"https://{name}.example.com" for name in "abcd"}
+
+
+RESCUED = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - block:
+        - ansible.builtin.fail: {msg: "hunter2 of another play"}
+          no_log: "{{ hidden | default(false) }}"
+      rescue:
+        - ansible.builtin.debug: {msg: That was expected.}
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role: {name: vaultwire.stack.notifications_check}
+"""
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_failure_that_was_dealt_with_is_none_of_this_run(hidden: bool, tmp_path: Path) -> None:
+    """Ansible keeps the last failure of a host for good, also what no_log kept from the screen."""
+    (host,) = batches(tmp_path, RESCUED, {"a": {"hidden": hidden}})
+    assert "hunter2" not in json.dumps(host) and "The run failed" not in host["note"]
+
+
+HIDDEN = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - block:
+        - ansible.builtin.fail: {msg: "hunter2"}
+          no_log: true
+          when: breaks is defined
+        - ansible.builtin.include_role: {name: vaultwire.stack.notifications_check}
+      rescue:
+        - ansible.builtin.fail: {msg: It was undone.}
+"""
+
+
+def test_what_no_log_hides_is_in_no_report(tmp_path: Path) -> None:
+    """The file may be read by others."""
+    hosts = batches(tmp_path, HIDDEN, {"a": {"breaks": True}, "b": {}})
+    assert "hunter2" not in json.dumps(hosts)
+    (broken,) = [host for host in hosts if host["host"] == "a"]
+    assert "no_log" in broken["note"]
