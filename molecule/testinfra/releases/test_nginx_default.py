@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One site file on each host's own nginx: what its release makes of it, probe and look at the host say alike."""
+"""One site file on each host's own nginx: what its release makes of it, the probe and deployment_info agree."""
 
 from __future__ import annotations
 
