@@ -242,19 +242,19 @@ class Restore:
                 wait_alive(self.engine, record.container, record.url, record.timeout)
         except Exception as exc:
             # What nobody expects is undone as well, since the server is down. Its own text may quote a secret.
-            known = isinstance(exc, (SwapError, OSError))
-            self._undo_after(exc if known else InternalError(exc, f"the step {record.step}", "The restore"))
+            self._undo_after(exc, _told(exc, f"the step {record.step}"))
         self.step("started")
 
-    def _undo_after(self, cause: Exception) -> t.NoReturn:
+    def _undo_after(self, cause: Exception, told: str) -> t.NoReturn:
         try:
             self.back()
-        except (SwapError, OSError, shutil.Error) as exc:
+        except Exception as exc:
             raise RestoreError(
-                f"The restore failed: {cause} It could not be undone in full either: {exc} The old data is in "
+                f"The restore failed: {told} It could not be undone in full either: "
+                f"{_told(exc, f'undoing the step {self.record.step}')} The old data is in "
                 f"{self.record.data_dir} or {self.record.aside}."
             ) from cause
-        raise RestoreError(f"The restore failed and was undone, the old data is in place again: {cause}") from cause
+        raise RestoreError(f"The restore failed and was undone, the old data is in place again: {told}") from cause
 
     def back(self) -> None:
         """Undo whatever the journal says was begun, and start the server on its old data. Can be repeated."""
@@ -279,6 +279,13 @@ class Restore:
             self.engine.call("start", record.container)
             wait_alive(self.engine, record.container, record.url, record.timeout)
         self.step(DONE)
+
+
+def _told(exc: Exception, step: str) -> str:
+    """What may be said of a failure: of one that nobody expects, its own text may quote a secret."""
+    known = isinstance(exc, (SwapError, OSError))
+    text = str(exc if known else InternalError(exc, step, "The restore"))
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _move_all(source: str, target: str) -> None:
@@ -322,9 +329,10 @@ def recover(engine: Engine, journal: Journal) -> bool:
         return False
     try:
         Restore(engine, journal, record).back()
-    except (SwapError, OSError, shutil.Error) as exc:
+    except Exception as exc:
         raise RestoreError(
-            f"An earlier restore was cut off, and its undoing failed: {exc}. The old data is in {record.aside}."
+            f"An earlier restore was cut off, and its undoing failed: {_told(exc, f'undoing the step {record.step}')} "
+            f"The old data is in {record.data_dir} or {record.aside}."
         ) from exc
     return True
 
@@ -371,6 +379,9 @@ def conclude(wanted_step: t.Literal["committed", "undone"], directory: str, cont
         return True
     try:
         unfinished.back()
-    except (SwapError, OSError, shutil.Error) as exc:
-        raise RestoreError(f"The old data could not be put back: {exc}. It is in {record.aside}.") from exc
+    except Exception as exc:
+        told = _told(exc, f"undoing the step {record.step}")
+        raise RestoreError(
+            f"The old data could not be put back: {told} It is in {record.data_dir} or {record.aside}."
+        ) from exc
     return True

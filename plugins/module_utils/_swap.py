@@ -154,6 +154,11 @@ def is_unfinished(directory: str) -> bool:
     return record is not None and record.step not in FINAL
 
 
+#: What a shell exits with for a program that is not there.
+_NOT_INSTALLED = 127
+_NO_CONTAINER = "no such container"
+
+
 class Engine:
     """The few commands of the engine that a swap needs."""
 
@@ -168,9 +173,16 @@ class Engine:
         return out.strip()
 
     def inspect(self, container: str) -> t.Optional[t.Dict[str, t.Any]]:
-        """What the engine knows of a container, or None."""
-        code, out, __ = self._run(["docker", "container", "inspect", container])
-        return t.cast("t.Dict[str, t.Any]", json.loads(out)[0]) if code == 0 else None
+        """What the engine knows of a container, or None.
+
+        An engine that does not answer says nothing about that. The container may run, so its data must not be moved.
+        """
+        code, out, err = self._run(["docker", "container", "inspect", container])
+        if code == 0:
+            return t.cast("t.Dict[str, t.Any]", json.loads(out)[0])
+        if code == _NOT_INSTALLED or _NO_CONTAINER in err.lower():
+            return None
+        raise SwapError(f"docker container inspect {container} failed: {(err or out).strip()}")
 
     def identifier(self, container: str) -> str:
         """A container's identifier, or empty."""

@@ -114,7 +114,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.vaultwire.stack.plugins.module_utils import _backup, _commands, _internal, _restore
-from ansible_collections.vaultwire.stack.plugins.module_utils._swap import Engine
+from ansible_collections.vaultwire.stack.plugins.module_utils._swap import Engine, SwapError
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["restored", "committed", "undone"], "default": "restored"},
@@ -201,7 +201,7 @@ def run(module: AnsibleModule) -> None:
         os.makedirs(module.params["directory"], mode=0o700, exist_ok=True)
     try:
         module.exit_json(**(restored(module) if module.params["state"] == "restored" else concluded(module)))
-    except _backup.BackupError as exc:
+    except (_backup.BackupError, SwapError) as exc:
         module.fail_json(msg=f"{exc} Nothing has been restored.")
     except _restore.RestoreError as exc:
         module.fail_json(msg=str(exc))

@@ -37,12 +37,16 @@ class Docker:
     def __init__(self, exists: bool = True, **config: Any) -> None:
         self.exists, self.running, self.log = exists, True, list[str]()
         self.config = {"Image": "docker.io/vaultwarden/server:1.31.0", "Env": [], "Labels": {}, **config}
+        #: Whether it answers no more, while the container may run on.
+        self.down = False
         #: What the next starts come to, then "answers" for ever.
         self.starts: list[str] = []
 
     def __call__(self, _module: AnsibleModule | None, command: list[str], **__: Any) -> tuple[int, str, str]:
         verb = command[1]
         if verb == "container":
+            if self.down:
+                return 1, "", "Cannot connect to the Docker daemon. Is the docker daemon running?"
             if not self.exists:
                 return 1, "", "no such container"
             state = {"Running": self.running, "Status": "running" if self.running else "exited", "ExitCode": 12}
@@ -537,6 +541,40 @@ def test_a_server_that_does_not_answer_gets_its_old_data_back(place: Place, dock
     assert "was undone" in done["msg"]
     assert "the reason" in done["msg"]
     assert (place.names(), docker.running) == (before, True)
+
+
+def test_an_engine_that_does_not_answer_is_not_taken_for_one_without_the_server(place: Place, docker: Docker) -> None:
+    """The server may run, and would write into files that are moved or gone."""
+    place.back_up()
+    place.add("icon_cache/i", b"later")
+    before = place.names()
+    docker.down = True
+    done = place.restore()
+    assert done["failed"] and "docker daemon running? Nothing has been restored." in done["msg"], done["msg"]
+    assert "internal_error" not in done and place.names() == before
+    docker.down = False
+    place.restore()
+    after, docker.down = place.names(), True
+    undone = place.restore(state="undone")
+    assert "could not be put back" in undone["msg"] and place.names() == after
+    docker.down = False
+    assert place.restore(state="undone")["changed"] and (place.names(), docker.running) == (before, True)
+
+
+def test_an_error_of_its_own_while_it_undoes_still_says_where_the_data_is(
+    place: Place, docker: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text of the exception may quote what it read."""
+    place.back_up()
+    docker.starts = ["exits"]
+
+    def broken(_: _restore.Restore) -> None:
+        raise KeyError(KEY)
+
+    monkeypatch.setattr(_restore.Restore, "back", broken)
+    done = place.restore()
+    assert "The old data is in" in done["msg"] and "KeyError in undoing the step starting" in done["msg"]
+    assert "Nl9xQ" not in done["msg"]
 
 
 @pytest.mark.parametrize("step", ["staged", "stopping", "emptying", "filling", "starting", "clearing", "returning"])
