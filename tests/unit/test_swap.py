@@ -340,6 +340,23 @@ def test_what_was_prepared_for_a_swap_that_never_began_goes(place: Path, fake: F
     assert not _swap.discard(FakeInspect(fake), "vault", secrets)
 
 
+def test_a_stopped_engine_is_no_reason_to_end_before_it_is_started(place: Path) -> None:
+    """But it is not taken for one that has no container."""
+    stopped = Engine(lambda command: (1, "", "Cannot connect to the Docker daemon. Is the docker daemon running?"))
+    assert not _swap.discard(stopped, "vault", str(place / "etc" / "secrets"))
+    assert set(secrets_in(place)) == {"secrets", "secrets.next"}
+    with pytest.raises(SwapError, match="Is the docker daemon running"):
+        stopped.inspect("vault")
+
+
+@pytest.mark.parametrize(
+    "answer", [(127, "", "docker is not installed"), (1, "[]", "Error response from daemon: No such container: vault")]
+)
+def test_a_container_that_is_not_there_is_none(answer: tuple[int, str, str]) -> None:
+    """As the engine says it, and as it is without one."""
+    assert Engine(lambda command: answer).inspect("vault") is None
+
+
 def test_a_container_that_was_started_is_not_dropped(place: Path, fake: FakeEngine) -> None:
     """Whoever gave it that name uses it."""
     fake.containers[NEW]["Status"] = "exited"
