@@ -47,9 +47,9 @@ Written by `make matrix`, which runs everything that is said here; do not edit i
 
 Each controller is a container of a Debian release with that Python. On each host it deploys a vault of release
 {old}, in check mode first, and proves it with a live update. It runs again and changes nothing, upgrades in place to
-{new}, makes a backup, and proves the vault by its address alone, without an inventory. No run may print a warning of Ansible.
-Then the tests of the scenario `molecule/single_port` look at the host from inside and from outside. A cell has the
-number of tests that passed, and the versions on the host.
+{new}, makes a backup, and proves the vault by its address alone, without an inventory. No run may print a warning of
+Ansible. Then the tests of the scenario `molecule/single_port` check the host from inside and from outside. A cell has
+the number of tests that passed, and the versions on the host.
 
 """
 TAIL = """
