@@ -41,7 +41,7 @@ CASES = (
     case("A-10", "404 on negotiate is taken for a fault", "roles", "", "the probe does not ask it"),
     case("A-12", "a release with a known fault", "roles", "", "a warning before the deployment"),
     case("A-13", "the server listens on loopback only", "probe, roles", "B28"),
-    case("A-14", "clients update themselves and ask for a newer server", "probe, roles", "V03", "as far as the release "
+    case("A-14", "clients update themselves and need a newer server", "probe, roles", "V03", "as far as the release "
          "notes of known releases say"),
     case("B-01", "the upgrade headers are not passed on", "probe, host", "B01"),
     case("B-02", "HTTP/1.0 to the server", "probe", "B02"),

@@ -439,12 +439,12 @@ def _adopt_limits(vault: Vault, info: Info, adoption: Adoption) -> None:
             adoption.variables[f"vaultwarden_{key}"] = value
     new = [f"vaultwarden_{key}" for key in ("log_max_size", "memory_limit", "pids_limit") if found[key] is None]
     if new:
-        adoption.note("changes", f"The container gets limits that it has not now, see {', '.join(new)}.")
+        adoption.note("changes", f"The container gets limits that it does not have now, see {', '.join(new)}.")
     default = (info.get("engine") or {}).get("log_driver", "")
     if default and limits["log_driver"] not in ("", default):
         adoption.note(
             "left_behind",
-            f"The option --log-driver {limits['log_driver']}: the log goes where the engine sends it by itself "
+            f"The option --log-driver {limits['log_driver']}: the log goes where the engine sends it by default "
             f"({default}).",
         )
     if limits["other_log_options"]:
@@ -549,7 +549,7 @@ def _left_behind(vault: Vault) -> t.Iterator[str]:
         yield f"The container's option {name}."
     if vault["other_labels"]:
         names = ", ".join(vault["other_labels"])
-        yield f"The labels {names}: programs that go by them, such as updaters, see a container without them."
+        yield f"The labels {names}: the new container lacks them, which matters to programs such as updaters."
     files = set(vault["secret_files"].values())
     for mount in vault["mounts"]:
         place = mount["destination"].rstrip("/")

@@ -3,7 +3,7 @@
 """How much of its host the server's container may use: disk for its log, memory, processes.
 
 Pure: no Ansible imports, Python 3.8 and later. The settings arrive as one mapping whose keys are the role's variables
-without their ``vaultwarden_`` prefix. An empty text or 0 lifts a limit.
+without their ``vaultwarden_`` prefix. An empty string or 0 lifts a limit.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _log_files_problem(value: object) -> str:
         return ""
     return (
         f"vaultwarden_log_max_files is {value!r}. Give a number from {fewest} to {most}. To limit nothing, set "
-        f"vaultwarden_log_max_size to an empty text."
+        f"vaultwarden_log_max_size to an empty string."
     )
 
 
@@ -107,8 +107,8 @@ def caps_for(settings: Settings, engine: Engine) -> Caps:
         else:
             lost.append(
                 f"The engine of this host cannot limit {_WORDS[kind]}, since its kernel does not offer that, so "
-                f"vaultwarden_{key} ({settings[key]}) has no effect and the server may take all there is. Switch the "
-                f"controller {kind} of the kernel's control groups on, or set vaultwarden_{key} to 0."
+                f"vaultwarden_{key} ({settings[key]}) has no effect, and the server has no such limit. Enable "
+                f"the kernel's control group controller {kind}, or set vaultwarden_{key} to 0."
             )
     label = " ".join(
         (
@@ -153,7 +153,7 @@ def _size_problem(key: str, value: object, least: str, example: str) -> str:
         return ""
     return (
         f"vaultwarden_{key} is {value!r}. Give a number with the unit k, m or g, at least {least}, for example "
-        f"{example}; or an empty text for no limit."
+        f"{example}; or an empty string for no limit."
     )
 
 

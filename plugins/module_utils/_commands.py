@@ -53,7 +53,7 @@ def where_to_look(command: t.Sequence[str]) -> str:
         unit = command[1]
     if unit:
         return f"Look at 'systemctl status {unit}' and 'journalctl --unit {unit}' there."
-    return "Run it there by hand to see what it waits for."
+    return "Run it on the host yourself to see what it waits for."
 
 
 def limited(run: Run, limit: t.Optional[float] = None) -> Run:

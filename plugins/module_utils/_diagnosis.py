@@ -624,7 +624,7 @@ _TEXTS: t.Dict[str, _Text] = {
     "V03": _Text(
         "VW-V03",
         "The server at {url} runs release {version}, which is too old for Bitwarden's clients from {client} on.",
-        "Clients update themselves and ask for newer servers, as the server's release notes say. They may not sign in, "
+        "Clients update themselves and need newer servers, as the server's release notes say. They may not sign in, "
         "or may show an empty vault, while older clients go on.",
         f"Upgrade the server to {max(CLIENTS_ASK_FOR)} or newer, or keep clients from updating.",
         "warning",

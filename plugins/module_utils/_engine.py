@@ -16,16 +16,17 @@ SWARM_SERVICE = "com.docker.swarm.service.name"
 
 _PODMAN = (
     "The program docker of this host is podman. Only Docker itself is supported. Remove podman-docker and install "
-    "Docker, or choose another host. Containers of podman were left as they are, and were not looked at."
+    "Docker, or choose another host. Containers of podman were neither examined nor changed."
 )
 _ROOTLESS = (
     "Docker runs rootless on this host, as a user other than root, so the server could not have a user and data of its "
-    "own. Install the engine of the whole system (on Debian the package docker.io), then run again."
+    "own. Install Docker for the whole system (on Debian the package docker.io), then run again."
 )
 _REMAPPED = (
-    "The engine of this host remaps users: userns-remap is set, mostly in /etc/docker/daemon.json. The server would "
-    "have another number on the host than in its container, and could read neither its data nor its secrets. Remove "
-    "userns-remap and restart Docker, or choose another host. Docker keeps images and containers of each setting apart."
+    "The engine of this host remaps users: userns-remap is set, mostly in /etc/docker/daemon.json. The server's user "
+    "would have another number on the host than in its container, and could read neither its data nor its secrets. "
+    "Remove userns-remap and restart Docker, or choose another host. Docker keeps images and containers of each "
+    "setting apart."
 )
 
 

@@ -431,9 +431,9 @@ TEXTS: t.Dict[str, Text] = {
     ),
     "proxy_stopped": Text(
         "VW-T02",
-        "The proxy {proxy} does not run on this host, and the site {site} of {vault} is its.",
+        "The proxy {proxy} does not run on this host. It has the site {site} of {vault}.",
         "It was stopped, or did not start: a configuration that it refuses, or a port that another program holds.",
-        "Look at 'systemctl status' and the journal of {process}, mend what they say, and start it.",
+        "Look at 'systemctl status' and the journal of {process}, correct what they report, and start it.",
     ),
     "unreadable": Text(
         "VW-X01",

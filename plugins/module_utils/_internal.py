@@ -23,7 +23,7 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._commands import C
 
 #: The key under which a result holds what an InternalError says. Everything that shows results looks for it.
 KEY = "internal_error"
-REPORT_IT = "This is a fault of the collection, and no finding about the vault or the network: please report this line."
+REPORT_IT = "This is a fault of the collection, not a finding about the vault or the network. Please report this line."
 
 _PACKAGE = "ansible_collections.vaultwire.stack"
 

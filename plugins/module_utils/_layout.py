@@ -83,7 +83,7 @@ KNOWN_BAD: t.Dict[Version, str] = {
     Version(1, 37, 1): "signing in to the web vault spins for ever",
 }
 
-#: Releases of the server -> the first version of Bitwarden's clients that asks for it, as its release notes say.
+#: Releases of the server -> the first version of Bitwarden's clients that needs it, as its release notes say.
 #: Clients update themselves; their versions are years and months.
 CLIENTS_ASK_FOR: t.Dict[Version, str] = {
     Version(1, 37, 0): "2026.7.0",
@@ -216,7 +216,7 @@ def other_release_advice(source: str, target: Version, inventory: str) -> str:
             f'vaultwarden_version to "{source}" in {inventory}, then run again.'
         )
     return (
-        "A swap migrates the database for good, so this playbook does not do it in passing: use playbooks/upgrade.yml, "
+        "A swap migrates the database for good, so this playbook does not do it: use playbooks/upgrade.yml, "
         "which copies the data first and goes back if anything fails."
     )
 

@@ -59,7 +59,7 @@ def find_problems(settings: Settings) -> t.List[str]:
     )
     problems, sound = _shapes.checked(settings, "reverse_proxy_", _LISTS, {})
     if not all(isinstance(route, t.Mapping) for route in sound["routes"]):
-        problems.append("reverse_proxy_routes holds an entry that is no mapping with match, path and upstream.")
+        problems.append("reverse_proxy_routes has an entry that is not a mapping with match, path and upstream.")
         sound["routes"] = []
     # A port of -e is a string. What is none at all is said by the rule over numbers.
     port = _shapes.whole_number(sound["http_port"])
@@ -193,7 +193,7 @@ def host_problem(provider: str, host: t.Mapping[str, t.Any], package: str) -> st
     if found is None and host.get("os_family") != "debian":
         return (
             f"This host has no {provider}, and it is neither Debian nor Ubuntu, so the names of its packages are not "
-            f"known here. Install {package} and openssl by hand, then run again."
+            f"known here. Install {package} and openssl yourself, then run again."
         )
     lacking = _products.missing(provider, found["version"]) if found else None
     if found is None or lacking is None:

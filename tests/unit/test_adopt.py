@@ -213,7 +213,7 @@ def test_what_would_lose_something_is_a_problem(given: dict[str, Any], words: st
         (info(vault(other_labels=["com.centurylinklabs.watchtower.enable"])), "left_behind",
          "The labels com.centurylinklabs.watchtower.enable"),
         (info(vault(limits=limits(log_driver="none")), engine={"log_driver": "journald"}), "left_behind",
-         "--log-driver none: the log goes where the engine sends it by itself (journald)"),
+         "--log-driver none: the log goes where the engine sends it by default (journald)"),
         (info(vault(limits=limits(other_log_options=["splunk-token"]))), "left_behind", "--log-opt splunk-token"),
         (info(vault()), "changes", "vaultwarden_log_max_size, vaultwarden_memory_limit, vaultwarden_pids_limit"),
         (info(vault(limits=limits(memory=100 * 2**20))), "changes", "at least 256m"),

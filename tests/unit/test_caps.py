@@ -46,7 +46,7 @@ def test_limits_that_work(changes: dict[str, Any]) -> None:
         ({"log_max_size": -1}, "vaultwarden_log_max_size is -1"),
         ({"log_max_size": None}, "vaultwarden_log_max_size is None"),
         ({"log_max_files": 1}, "vaultwarden_log_max_files is 1. Give a number from 2 to 1000"),
-        ({"log_max_files": 0}, "set vaultwarden_log_max_size to an empty text"),
+        ({"log_max_files": 0}, "set vaultwarden_log_max_size to an empty string"),
         ({"log_max_files": True}, "vaultwarden_log_max_files is True"),
         ({"memory_limit": 512}, "vaultwarden_memory_limit is 512"),
         ({"memory_limit": "1.5g"}, "vaultwarden_memory_limit is '1.5g'"),

@@ -78,7 +78,7 @@ def test_a_command_that_hangs_is_ended_and_named(programs: Programs) -> None:
 def test_one_that_ignores_the_signal_is_ended_too(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
     programs(stubborn='trap "" TERM; while :; do sleep 1; done')
     monkeypatch.setattr(_commands, "_KILL_SECONDS", 1)
-    with pytest.raises(_commands.CommandTimeout, match="Run it there by hand"):
+    with pytest.raises(_commands.CommandTimeout, match="Run it on the host yourself"):
         _commands.limited(plain)(["stubborn"])
 
 
@@ -94,7 +94,7 @@ def test_a_command_that_ends_is_left_alone(programs: Programs) -> None:
         (["systemctl", "reload", "caddy"], "'systemctl status caddy'"),
         (["service", "nginx", "restart"], "'systemctl status nginx'"),
         (["/usr/bin/docker", "stop"], "'systemctl status docker'"),
-        (["nginx", "-t"], "by hand"),
+        (["nginx", "-t"], "yourself"),
     ],
 )
 def test_it_says_where_to_look(command: list[str], words: str) -> None:

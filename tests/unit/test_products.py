@@ -86,7 +86,7 @@ OTHER = {"os_family": "", "proxies": {}}
         ("nginx", DEBIAN, ""),
         ("nginx", {**OTHER, "proxies": {"nginx": {"version": "1.22.1"}}}, ""),
         ("nginx", OTHER, "This host has no nginx, and it is neither Debian nor Ubuntu"),
-        ("apache", OTHER, "Install apache2 and openssl by hand"),
+        ("apache", OTHER, "Install apache2 and openssl yourself"),
         # Another proxy is not the one that is wanted.
         ("nginx", {**OTHER, "proxies": {"caddy": {"version": "2.11.4"}}}, "This host has no nginx"),
         ("apache", {**DEBIAN, "proxies": {"apache": {"version": "2.4.41"}}}, "2.4.41, which is older than 2.4.47"),
