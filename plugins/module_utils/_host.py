@@ -18,6 +18,7 @@ import typing as t
 
 from . import _engine
 from ._layout import LayoutError, parse_version
+from ._swap import Engine
 
 Run = t.Callable[[t.List[str]], t.Tuple[int, str, str]]
 
@@ -189,11 +190,12 @@ def _is_busy(folder: str) -> bool:
 
 
 def container_info(run: Run, name: str) -> t.Dict[str, t.Any]:
-    """What a container is, without the values of its environment; ``{exists: false}`` where there is none."""
-    code, out, __ = run(["docker", "container", "inspect", name])
-    if code != 0:
-        return {"exists": False}
-    return describe_container(json.loads(out)[0])
+    """What a container is, without the values of its environment; ``{exists: false}`` where there is none.
+
+    Raises SwapError where the engine does not say.
+    """
+    found = Engine(run).inspect(name)
+    return describe_container(found) if found else {"exists": False}
 
 
 def describe_container(data: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:

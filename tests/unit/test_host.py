@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _host
+from ansible_collections.vaultwire.stack.plugins.module_utils import _host, _swap
 from ansible_collections.vaultwire.stack.plugins.module_utils._host import Listener
 
 INSPECTED: dict[str, Any] = {
@@ -182,3 +182,11 @@ def test_what_the_engine_tells_of_itself(
     assert found.pop("installed") is True
     names = ("running", "version", "oldest_api", "log_driver", "limits", "memory")
     assert tuple(found[name] for name in names) == expected
+
+
+def test_a_container_that_the_engine_does_not_tell_of_is_not_taken_for_none() -> None:
+    """Else a run would put another release in the place of a server that is there."""
+    with pytest.raises(_swap.SwapError, match="docker container inspect vault failed: it is busy"):
+        _host.container_info(lambda command: (1, "", "it is busy"), "vault")
+    gone = (1, "[]", "Error response from daemon: No such container: vault")
+    assert _host.container_info(lambda command: gone, "vault") == {"exists": False}
