@@ -373,7 +373,23 @@ class Swap:
             record.proxy_files[path] = str(number)
 
     def back(self, reason: str) -> None:
-        """Undo whatever the journal says was begun, and start the old server. Can be repeated."""
+        """Undo whatever the journal says was begun, and start the old server. Can be repeated.
+
+        Raises SwapError, which says where everything is.
+        """
+        record = self.record
+        try:
+            self._back(reason)
+        except Exception as exc:
+            known = isinstance(exc, (SwapError, OSError))
+            why = str(exc if known else InternalError(exc, f"undoing the step {record.step}", "The swap"))
+            raise SwapError(
+                f"The upgrade could not be undone in full: {why.rstrip('.')}. The server may be down. Its data is in "
+                f"{record.data_dir}, what was saved of it in {record.folder}. Run playbooks/upgrade.yml again, which "
+                f"goes on with the undoing. What had happened before: {record.reason}"
+            ) from exc
+
+    def _back(self, reason: str) -> None:
         record = self.record
         record.reason = record.reason or reason
         if record.step == "copied":

@@ -14,6 +14,7 @@ from unittest.mock import Mock
 import pytest
 
 from ansible_collections.vaultwire.stack.plugins.module_utils import _swap
+from ansible_collections.vaultwire.stack.plugins.module_utils._commands import CommandTimeout
 from ansible_collections.vaultwire.stack.plugins.module_utils._swap import Engine, Journal, Record, Swap, SwapError
 
 OLD, NEW = "old-id", "new-id"
@@ -194,6 +195,27 @@ def test_a_step_that_fails_is_undone(place: Path, fake: FakeEngine, verb: str) -
     else:
         with pytest.raises(SwapError, match="failed"):
             swap.forward()
+    assert_as_before(place, fake)
+
+
+@pytest.mark.parametrize("error", [CommandTimeout(["docker", "start", OLD], 120), KeyError("hunter2"), OSError("full")])
+def test_undoing_that_fails_says_that_the_server_may_be_down(
+    place: Path, fake: FakeEngine, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A command that hung says nothing of the vault; and the next run goes on."""
+    fake.fail_at = "alive"
+
+    def fails(_: Swap) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Swap, "_old_server_again", fails)
+        with pytest.raises(SwapError) as told:
+            make(place, fake).forward()
+    said = str(told.value)
+    assert "The server may be down." in said and f"in {place / 'data'}, " in said and "upgrade.yml again" in said
+    assert "it does not answer" in said and "hunter2" not in said
+    assert _swap.recover(make(place, fake), "1.37.2") == "rolled_back"
     assert_as_before(place, fake)
 
 
