@@ -20,7 +20,8 @@ _PODMAN = (
 )
 _ROOTLESS = (
     "Docker runs rootless on this host, as a user other than root, so the server could not have a user and data of its "
-    "own. Install Docker for the whole system (on Debian the package docker.io), then run again."
+    "own. Install Docker for the whole system (on Debian the package docker.io), or start it where it is stopped "
+    "(systemctl start docker), then run again."
 )
 _REMAPPED = (
     "The engine of this host remaps users: userns-remap is set, mostly in /etc/docker/daemon.json. The server's user "

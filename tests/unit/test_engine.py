@@ -115,6 +115,12 @@ def test_an_engine_that_only_a_user_has_is_told(programs: Callable[..., None]) -
     assert "docker.io" in _engine.engine_problem(found)
 
 
+def test_a_stopped_engine_beside_a_users_can_be_started(programs: Callable[..., None]) -> None:
+    """It cannot be told from one that was switched off for good, but the remedy for either is named."""
+    programs("docker", "dockerd", sockets=("/run/user/1000/docker.sock",))
+    assert "systemctl start docker" in _engine.engine_problem(look("down"))
+
+
 def test_a_users_engine_beside_the_systems_is_no_obstacle(programs: Callable[..., None]) -> None:
     """Nor is it on a host that has nothing of Docker for the whole system: that is installed."""
     programs("docker", "dockerd", sockets=("/run/user/1000/docker.sock",))
