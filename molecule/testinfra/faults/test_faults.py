@@ -123,14 +123,17 @@ def test_a_healthy_deployment_has_no_finding(vault: Vault, run_module: Module) -
     assert live["account"]["removed"] is True
 
 
-def test_a_stopped_proxy_is_named(host: Host, run_module: Module) -> None:
-    """Nothing listens at all."""
+def test_a_stopped_proxy_is_named(host: Host, run_module: Module, run_playbook: Playbook) -> None:
+    """Nothing listens at all; what reads the host as well says which proxy has stopped."""
     host.check_output("systemctl stop nginx")
     try:
         probe = run_module("hub_probe", fail_on_fault=False)
+        done = run_playbook("verify")
     finally:
         host.check_output("systemctl start nginx")
     assert {finding["code"] for finding in probe["diagnosis"]} == {"VW-T02"}
+    assert done.returncode == 2, done.stdout
+    assert "VW-T02: The proxy nginx does not run on this host." in done.stdout, done.stdout
 
 
 def test_a_strange_certificate_is_named(vault: Vault, run_module: Module) -> None:

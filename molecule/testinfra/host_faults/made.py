@@ -2,8 +2,8 @@
 """Mistakes as people make them by hand, each in a container of its own on one host, beside one that has none.
 
 Entries are named as the findings in ``_host_findings.TEXTS``, with a word behind where one is made in several ways; a
-unit test wants each of those in ``MADE``, or in ``NOT_MADE`` with the reason. Whatever is not said of a container is
-right.
+unit test wants each of those in ``MADE`` or ``MADE_ELSEWHERE``, or in ``NOT_MADE`` with the reason. Whatever is not
+said of a container is right.
 """
 
 from __future__ import annotations
@@ -162,6 +162,9 @@ MADE: dict[str, Made] = {
 #: Made after all others, since nothing is known of any site from then on. nginx goes on with what it read before.
 UNREADABLE = "server { listen 443 ssl;"
 UNREADABLE_FOUND = "VW-X01: The configuration of nginx has a brace that is not closed."
+
+#: What needs a site of this collection, and where a test makes it: its file, and its name.
+MADE_ELSEWHERE = {"proxy_stopped": ("faults/test_faults.py", "test_a_stopped_proxy_is_named")}
 
 NOT_MADE = {
     "engine_floor": "needs a Traefik that is older than the one that the tests bring, of which there can be only one; "
