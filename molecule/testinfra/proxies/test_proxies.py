@@ -13,6 +13,7 @@ import pytest
 import websocket
 from conftest import NAMES, SCENARIO, Play, inside
 from proxy import proxy_of
+from soundness import wait_until
 from vault import SECONDS, Session, Vault, decode, next_frame, shake_hands, throwaway_account, upgrade_answer
 
 from ansible_collections.vaultwire.stack.plugins.module_utils import _products
@@ -81,7 +82,8 @@ def test_connections_to_the_server_are_kept(vaults: dict[str, Vault], name: str)
         shown = inside(name).check_output("ss -Htn state established dst 127.0.0.1 dport = :8080")
         return {line.split()[2] for line in shown.splitlines()}
 
-    assert kept() & kept()
+    # HAProxy closes what nobody used for five seconds, which a busy machine may need between two requests.
+    wait_until(lambda: bool(kept() & kept()), f"{name}: a connection serves a second request")
 
 
 def keeps_sockets(vault: Vault, name: str) -> bool:
