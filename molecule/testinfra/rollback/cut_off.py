@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Swap on the host itself, and die by SIGKILL right after a step stands in the journal: ``cut_off.py RECORD STEP``.
 
-Without a step it does what the next run does first. It lies beside the file that the modules swap with; RECORD is a
-file with the journal's record as JSON.
+Without a step it does what the next run does first. It lies beside a copy of the collection's module_utils; RECORD is
+a file with the journal's record as JSON.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import _swap
+from ansible_collections.vaultwire.stack.plugins.module_utils import _swap
 
 
 class DeadlyJournal(_swap.Journal):

@@ -294,8 +294,13 @@ def prepared(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
     """Have everything that a swap finds: the container, its secrets, and on the host a program that does it alone."""
     folder = tmp_path_factory.mktemp("swap")
     name = str(host.backend.name)
-    for source in (Path(_swap.__file__), Path(__file__).with_name("cut_off.py")):
-        subprocess.run(["docker", "cp", str(source), f"{name}:/root/{source.name}"], check=True, capture_output=True)
+    package = f"/root/{_swap.__package__.replace('.', '/')}"
+    host.check_output("mkdir -p %s", package)
+    for source, target in (
+        (f"{Path(_swap.__file__).parent}/.", package),
+        (Path(__file__).with_name("cut_off.py"), "/root/cut_off.py"),
+    ):
+        subprocess.run(["docker", "cp", str(source), f"{name}:{target}"], check=True, capture_output=True)
 
     def prepare() -> None:
         # The stamp of a folder is its time; a folder of the test before may still hold what the new server had made.
@@ -419,8 +424,9 @@ def test_what_cannot_be_upgraded_is_refused(host: Host, run_playbook: Playbook, 
     assert "Nothing has been changed" in words(done)
 
 
-def test_the_other_playbook_names_this_one(run_playbook: Playbook) -> None:
-    """It never swaps a release in passing."""
+def test_the_other_playbook_swaps_no_release(run_playbook: Playbook) -> None:
+    """Where the newer one runs, it says at once what to set."""
     site = run_playbook("site", vaultwarden_version="1.36.0")
     assert site.returncode == 2
-    assert "upgrade.yml" in words(site)
+    assert "The release that runs is the newer one" in words(site), words(site)
+    assert f"runs release {NEW}" in words(site)
