@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import jinja2
 import yaml
-from ansible.plugins.test.core import version_compare
 
+from ansible_collections.vaultwire.stack.plugins.filter import proxy as proxy_filters
 from ansible_collections.vaultwire.stack.plugins.module_utils import _layout, _proxy
 
 from .install import ROOT
@@ -24,6 +24,7 @@ from .world import ORIGIN, PAGE, Authority, process, run, wait_until_alive
 
 ROLE = ROOT / "roles" / "reverse_proxy"
 PAGE_PORT = 8999
+NUMBERS = ("http_port", "max_clients", "read_timeout")
 Render = Callable[..., str]
 
 NGINX = """\
@@ -147,8 +148,8 @@ def renderer(proxy: Proxy, rules: Sequence[dict[str, str]], authority: Authority
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.tests["version"] = version_compare
-    environment.filters["vaultwire.stack.body_bytes"] = _proxy.body_bytes
+    filters = proxy_filters.FilterModule().filters()
+    environment.filters.update({f"vaultwire.stack.{name}": function for name, function in filters.items()})
     defaults = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text(encoding="utf-8"))
     ciphers = yaml.safe_load((ROLE / "vars" / "main.yml").read_text(encoding="utf-8"))["__reverse_proxy_cipher_list"]
     page = [{"match": "exact", "path": f"/live/{path.name}", "upstream": f"127.0.0.1:{PAGE_PORT}"} for path in PAGE]
@@ -161,6 +162,8 @@ def renderer(proxy: Proxy, rules: Sequence[dict[str, str]], authority: Authority
         "__reverse_proxy_address": {"host": HOST, "port": 443, "base_path": "", "origin": ORIGIN},
         "__reverse_proxy_host": {"ipv6": False},
         "__reverse_proxy_version": version(proxy),
+        # Numbers, which the role makes of what the command line gives as strings.
+        **{f"__reverse_proxy_{name}": defaults[f"reverse_proxy_{name}"] for name in NUMBERS},
         "__reverse_proxy_hops_by": "",
         "__reverse_proxy_certificate": authority.certificate,
         "__reverse_proxy_key": authority.key,
