@@ -568,7 +568,7 @@ def test_an_error_of_its_own_while_it_undoes_still_says_where_the_data_is(
     place.back_up()
     docker.starts = ["exits"]
 
-    def broken(_: _restore.Restore) -> None:
+    def broken(__: _restore.Restore) -> None:
         raise KeyError(KEY)
 
     monkeypatch.setattr(_restore.Restore, "back", broken)

@@ -205,7 +205,7 @@ def test_undoing_that_fails_says_that_the_server_may_be_down(
     """A command that hung says nothing of the vault; and the next run goes on."""
     fake.fail_at = "alive"
 
-    def fails(_: Swap) -> None:
+    def fails(__: Swap) -> None:
         raise error
 
     with monkeypatch.context() as patch:
