@@ -35,6 +35,7 @@ from ansible_collections.vaultwire.stack.plugins.module_utils._internal import (
     side_by_side,
 )
 from ansible_collections.vaultwire.stack.plugins.module_utils._layout import HUB_PATH
+from ansible_collections.vaultwire.stack.plugins.module_utils._said import shown
 from ansible_collections.vaultwire.stack.plugins.module_utils._session import (
     EXPECTED,
     Account,
@@ -59,6 +60,15 @@ OLD_CONTEXT = "app_id"
 
 _POLL_SECONDS = 0.1
 _READ_SECONDS = 1.0
+#: What a listening session takes of a server in all. A check makes three events, of some hundred bytes each; a busy
+#: account of other people's organisation gets some thousand in that time.
+LARGEST_SESSION = 16 * 1024 * 1024
+#: Bytes of a message's length, seven bits each: enough for four times LARGEST_SESSION.
+_LONGEST_LENGTH = 4
+
+
+class TooMuchError(Exception):
+    """The server sent more than this check takes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +103,8 @@ def split_messages(data: bytes) -> t.Iterator[bytes]:
             shift += 7
             if not byte & 0x80:
                 break
+            if shift == 7 * _LONGEST_LENGTH:
+                raise ValueError("a length has no end")
         if position + length > len(data):
             raise ValueError("a message is cut off")
         yield data[position : position + length]
@@ -110,7 +122,10 @@ def read_events(data: bytes, at: float, unpack: t.Callable[[bytes], t.Any]) -> t
         payload = (body.get("Payload") or {}) if isinstance(body, dict) else None
         if not isinstance(payload, dict):
             raise ValueError("a notification has another form")
-        events.append(Event(at, body.get("Type", -1), str(payload.get("Id")), body.get("ContextId")))
+        kind, context = body.get("Type", -1), body.get("ContextId")
+        if not isinstance(kind, int) or not isinstance(context, (str, type(None))):
+            raise ValueError("a notification has another form")
+        events.append(Event(at, kind, str(payload.get("Id")), context))
     return events
 
 
@@ -133,8 +148,26 @@ def judge_event(event: Event, device_a: str, device_b: str) -> None:
         )
     if event.context not in (device_a, OLD_CONTEXT):
         raise LiveUpdateError(
-            f"The event for the item names {event.context!r} as its origin, not the device that changed it."
+            f"The event for the item names {shown(repr(event.context))} as its origin, not the device that changed it."
         )
+
+
+def _bounded(plain: t.Any) -> t.Any:
+    """The package's class of a socket, which ends at LARGEST_SESSION: by itself it takes what a frame announces."""
+
+    class Bounded(plain):  # type: ignore[misc]
+        """A socket that counts what it reads."""
+
+        received = 0
+
+        def _recv(self, bufsize: int) -> bytes:
+            data: bytes = super()._recv(bufsize)
+            self.received += len(data)
+            if self.received > LARGEST_SESSION:
+                raise TooMuchError(f"the server sent more than {LARGEST_SESSION} bytes")
+            return data
+
+    return Bounded
 
 
 class Listener:
@@ -147,7 +180,7 @@ class Listener:
         self._websocket = websocket
         self._unpack = lambda message: msgpack.unpackb(message, strict_map_key=False)
         self._check = check
-        self._socket: t.Any = websocket.WebSocket()
+        self._socket: t.Any = _bounded(websocket.WebSocket)()
         self._events: t.List[Event] = []
         self._news = threading.Condition()
         self._stopped = threading.Event()
@@ -178,7 +211,7 @@ class Listener:
                 timeout=deadline.left(),
             )
             self._greet(deadline)
-        except (self._websocket.WebSocketException, OSError) as exc:
+        except (self._websocket.WebSocketException, OSError, TooMuchError) as exc:
             _shut(raw)
             raw.close()
             raise LiveUpdateError(self._refusal(exc, path)) from exc
@@ -188,7 +221,9 @@ class Listener:
 
     def _refusal(self, exc: Exception, path: str) -> str:
         status = getattr(exc, "status_code", None) or self._socket.getstatus()
-        if status and status != 101:
+        if isinstance(exc, TooMuchError):
+            seen = f"{path}: {exc}"
+        elif status and status != 101:
             seen = f"{path} answered {status}"
         elif status == 101:
             seen = f"{path} answered 101, but the server's handshake never came"
@@ -216,6 +251,9 @@ class Listener:
                 opcode, frame = self._socket.recv_data_frame(control_frame=True)
             except self._websocket.WebSocketTimeoutException:
                 continue
+            except TooMuchError as exc:
+                self._finish(str(exc))
+                return
             except (self._websocket.WebSocketException, OSError) as exc:
                 self._finish(type(exc).__name__)
                 return

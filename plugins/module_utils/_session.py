@@ -22,12 +22,19 @@ from urllib.parse import quote, urlencode
 
 from ansible_collections.vaultwire.stack.plugins.module_utils._http import Client, Deadline, Reply, TransportError
 from ansible_collections.vaultwire.stack.plugins.module_utils._internal import InternalError, named
+from ansible_collections.vaultwire.stack.plugins.module_utils._said import shown
 
 AccountKind = t.Literal["given", "signup", "admin"]
 
 PBKDF2, ARGON2ID = 0, 1
 #: Below 100000 newer servers refuse the registration, and a refused one may use up the invitation.
 PBKDF2_ITERATIONS = 600_000
+#: What the official clients accept of a server at sign-in (kdf-config.ts in libs/common of bitwarden/clients: the
+#: floor is PRELOGIN_ITERATIONS_MIN). Less makes a hash that is guessed offline, more is work without an end.
+PBKDF2_ROUNDS = range(5_000, 2_000_001)
+ARGON2ID_ROUNDS = range(2, 11)
+ARGON2ID_MEMORY_MIB = range(15, 1025)
+ARGON2ID_LANES = range(1, 17)
 
 #: A top-level name that is reserved for never existing, so no mail can reach anybody.
 THROWAWAY_DOMAIN = "example.invalid"
@@ -69,7 +76,7 @@ def field(data: t.Any, name: str) -> t.Any:
 def reason(reply: Reply) -> str:
     """Status and message of a refusal, for the operator."""
     message = field(field(reply.json(), "errorModel"), "message") or field(reply.json(), "message")
-    return f"{reply.status} ({message})" if isinstance(message, str) and message else str(reply.status)
+    return f"{reply.status} ({shown(message)})" if isinstance(message, str) and message else str(reply.status)
 
 
 def random_enc_string() -> str:
@@ -79,19 +86,46 @@ def random_enc_string() -> str:
 
 
 def password_hash(password: str, email: str, prelogin: t.Any) -> str:
-    """The hash that a client sends instead of the password, made with the account's own key derivation."""
+    """The hash that a client sends instead of the password, made with the account's own key derivation.
+
+    Raises LiveUpdateError for a derivation that the official clients would refuse: a vault that asks for less is after
+    the password, one that asks for more after the machine that checks.
+    """
     kind = field(prelogin, "kdf")
-    iterations = int(field(prelogin, "kdfIterations") or PBKDF2_ITERATIONS)
-    salt = (field(prelogin, "salt") or email.strip().lower()).encode()
-    secret = password.encode()
+    own_salt = email.strip().lower()
+    if (field(prelogin, "salt") or own_salt) != own_salt:
+        raise LiveUpdateError(f"The server names another salt for {email} than its address. {_NOT_SENT}")
+    secret, salt = password.encode(), own_salt.encode()
     if kind == PBKDF2:
-        key = hashlib.pbkdf2_hmac("sha256", secret, salt, iterations, 32)
+        rounds = _within(prelogin, "kdfIterations", PBKDF2_ROUNDS, PBKDF2_ITERATIONS)
+        key = hashlib.pbkdf2_hmac("sha256", secret, salt, rounds, 32)
     elif kind == ARGON2ID:
-        memory, lanes = int(field(prelogin, "kdfMemory") or 64), int(field(prelogin, "kdfParallelism") or 4)
-        key = _argon2id(secret, hashlib.sha256(salt).digest(), iterations, memory, lanes)
+        rounds = _within(prelogin, "kdfIterations", ARGON2ID_ROUNDS, 3)
+        memory = _within(prelogin, "kdfMemory", ARGON2ID_MEMORY_MIB, 64)
+        lanes = _within(prelogin, "kdfParallelism", ARGON2ID_LANES, 4)
+        key = _argon2id(secret, hashlib.sha256(salt).digest(), rounds, memory, lanes)
     else:
-        raise LiveUpdateError(f"The account of {email} uses key derivation {kind!r}, which this check does not know.")
+        raise LiveUpdateError(
+            f"The account of {email} uses key derivation {shown(repr(kind))}, which this check does not know."
+        )
     return base64.b64encode(hashlib.pbkdf2_hmac("sha256", key, secret, 1, 32)).decode("ascii")
+
+
+_NOT_SENT = "The official clients do not sign in then, and nor did this check: no hash of the password was sent."
+
+
+def _within(prelogin: t.Any, name: str, allowed: range, default: int) -> int:
+    """A number of the key derivation, ``default`` where the server names none. Raises LiveUpdateError."""
+    value = field(prelogin, name)
+    if value is None:
+        return default
+    # True is an int, too.
+    if type(value) is not int or value not in allowed:
+        raise LiveUpdateError(
+            f"The server asks for {name} {shown(repr(value), 40)}, and {allowed.start} to {allowed.stop - 1} is what "
+            f"an account can have. {_NOT_SENT}"
+        )
+    return value
 
 
 def _argon2id(secret: bytes, salt: bytes, iterations: int, memory_mib: int, lanes: int) -> bytes:
@@ -309,6 +343,8 @@ class Account:
             if reply.status == 404:
                 return  # It was never made, or is gone already.
             self._user_id = str(field(reply.json(), "id") or "")
+            if reply.status != 200 or not self._user_id:
+                raise LiveUpdateError(f"The admin page did not say which account it is: {reason(reply)}.")
         reply = admin.send("POST", f"/admin/users/{quote(self._user_id)}/delete", deadline)
         if reply.status not in (200, 404):
             raise LiveUpdateError(f"The admin's request to delete it got {reason(reply)}.")

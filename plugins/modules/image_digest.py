@@ -61,19 +61,24 @@ platforms:
 
 import http.client
 import json
+import re
 import socket as sockets
 import typing as t
 import urllib.parse
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.vaultwire.stack.plugins.module_utils import _internal
+from ansible_collections.vaultwire.stack.plugins.module_utils import _internal, _said
 
 ARGUMENTS: t.Dict[str, t.Any] = {
     "image": {"type": "str", "required": True},
     "socket": {"type": "path", "default": "/var/run/docker.sock"},
     "timeout": {"type": "int", "default": 60},
 }
+
+
+_LARGEST_ANSWER = 1024 * 1024  # bytes
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
 
 class Refused(Exception):
@@ -100,8 +105,8 @@ def ask(path: str, image: str, timeout: int) -> t.Tuple[int, t.Dict[str, t.Any]]
     try:
         link.request("GET", f"/distribution/{urllib.parse.quote(image, safe='/:')}/json")
         answer = link.getresponse()
-        said = json.loads(answer.read())
-    except (OSError, http.client.HTTPException, ValueError) as exc:
+        said = json.loads(answer.read(_LARGEST_ANSWER))
+    except (OSError, http.client.HTTPException, ValueError, RecursionError) as exc:
         raise Refused(
             f"The container engine gives no answer on {path}: {exc or type(exc).__name__}. Install and start it, for "
             f"example with playbooks/site.yml."
@@ -114,10 +119,19 @@ def ask(path: str, image: str, timeout: int) -> t.Tuple[int, t.Dict[str, t.Any]]
 def described(image: str, status: int, said: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """Digest and platforms of an answer. Raises Refused."""
     digest = str((said.get("Descriptor") or {}).get("digest", ""))
+    if status == 200 and digest and not _DIGEST.fullmatch(digest):
+        raise Refused(
+            f"The container engine names {_said.shown(repr(digest), 100)} as the digest of {image}, which is no "
+            f"digest: sha256: and 64 hexadecimal digits are wanted. Nothing has been written. Find out what answers on the "
+            f"engine's socket of that host."
+        )
     if status == 200 and digest:
-        platforms = [f"{entry.get('os', '')}/{entry.get('architecture', '')}" for entry in said.get("Platforms") or []]
+        platforms = [
+            _said.shown(f"{entry.get('os', '')}/{entry.get('architecture', '')}", 40)
+            for entry in said.get("Platforms") or []
+        ]
         return {"digest": digest, "platforms": sorted(set(platforms))}
-    text = str(said.get("message", f"status {status}")).strip()
+    text = _said.shown(str(said.get("message", f"status {status}")).strip())
     if status in (401, 403, 404) or "manifest unknown" in text or "not found" in text:
         raise Refused(
             f"The registry has no {image} for everyone to fetch: {text}. Look for the release among the tags that are "

@@ -565,7 +565,52 @@ def test_the_password_hash_is_that_of_a_real_client() -> None:
     key = hashlib.pbkdf2_hmac("sha256", b"secret", b"me@example.com", 5000, 32)
     expected = base64.b64encode(hashlib.pbkdf2_hmac("sha256", key, b"secret", 1, 32)).decode()
     assert _session.password_hash("secret", " Me@Example.com ", prelogin) == expected
-    assert _session.password_hash("secret", "ignored", {**prelogin, "salt": "me@example.com"}) == expected
+    assert _session.password_hash("secret", "me@example.com", {**prelogin, "salt": "me@example.com"}) == expected
+
+
+@pytest.mark.parametrize(
+    ("prelogin", "words"),
+    [
+        ({"kdf": 0, "kdfIterations": 1}, "kdfIterations 1, and 5000 to 2000000"),
+        ({"kdf": 0, "kdfIterations": 2_147_483_647}, "5000 to 2000000"),
+        ({"kdf": 0, "kdfIterations": 0}, "kdfIterations 0"),
+        ({"kdf": 0, "kdfIterations": True}, "kdfIterations True"),
+        ({"kdf": 0, "kdfIterations": "9" * 5000}, "cut at 40"),
+        ({"kdf": 1, "kdfIterations": 3, "kdfMemory": 3000, "kdfParallelism": 4}, "kdfMemory 3000, and 15 to 1024"),
+        ({"kdf": 1, "kdfIterations": 11}, "kdfIterations 11, and 2 to 10"),
+        ({"kdf": 1, "kdfIterations": 3, "kdfParallelism": 17}, "kdfParallelism 17, and 1 to 16"),
+        ({"kdf": 0, "kdfIterations": 600_000, "salt": "of the server"}, "another salt"),
+        ({"kdf": 0, "kdfIterations": 600_000, "salt": ["me@example.com"]}, "another salt"),
+        ({"kdf": "\x1b[31m"}, r"'\\x1b\[31m'"),
+    ],
+)
+def test_a_derivation_that_clients_refuse_is_refused(prelogin: dict[str, t.Any], words: str) -> None:
+    """One round gives the password away, and two thousand million end never."""
+    with pytest.raises(LiveUpdateError, match=words):
+        _session.password_hash("secret", "me@example.com", prelogin)
+
+
+def test_a_server_that_sends_without_end_is_stopped(current: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It announces a frame of a tebibyte and goes on; the library takes it all."""
+    monkeypatch.setattr(_live, "LARGEST_SESSION", 64 * 1024)
+    endless = b"\x82\x7f" + (1 << 40).to_bytes(8, "big") + bytes(1024 * 1024)
+    with Proxy(current.port, spoil=lambda data: endless) as proxy:
+        result = prove(proxy.url, signup=True)
+    assert "the server sent more than 65536 bytes" in result["msg"] and "internal_error" not in result
+    assert result["account"]["removed"] is True and throwaways(current) == []
+
+
+def test_a_length_without_an_end_is_garbage() -> None:
+    with pytest.raises(ValueError, match="no end"):
+        list(_live.split_messages(b"\x80" * 1_000_000))
+
+
+@pytest.mark.parametrize("more", [{"Type": [1]}, {"ContextId": {"a": 1}}])
+def test_an_event_of_another_form_is_garbage(more: dict[str, t.Any]) -> None:
+    message = invocation(1, "item")
+    message[4][0].update(more)
+    with pytest.raises(ValueError, match="another form"):
+        _live.read_events(frame(message), 0.0, unpack)
 
 
 def test_argon2id_gets_the_clients_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
