@@ -155,7 +155,7 @@ def judge_event(event: Event, device_a: str, device_b: str) -> None:
 def _bounded(plain: t.Any) -> t.Any:
     """The package's class of a socket, which ends at LARGEST_SESSION: by itself it takes what a frame announces."""
 
-    class Bounded(plain):  # type: ignore[misc]
+    class Bounded(plain):
         """A socket that counts what it reads."""
 
         received = 0

@@ -122,8 +122,8 @@ def described(image: str, status: int, said: t.Mapping[str, t.Any]) -> t.Dict[st
     if status == 200 and digest and not _DIGEST.fullmatch(digest):
         raise Refused(
             f"The container engine names {_said.shown(repr(digest), 100)} as the digest of {image}, which is no "
-            f"digest: sha256: and 64 hexadecimal digits are wanted. Nothing has been written. Find out what answers on the "
-            f"engine's socket of that host."
+            f"digest: sha256: and 64 hexadecimal digits are wanted. Nothing has been written. Find out what answers on "
+            f"the engine's socket of that host."
         )
     if status == 200 and digest:
         platforms = [
