@@ -8,6 +8,7 @@ Values of secrets never leave this module but through ``secret_values``. Linux, 
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import http.client
@@ -103,6 +104,10 @@ def _with_sites(vaults: t.List[t.Dict[str, t.Any]], proxies: t.Mapping[str, Data
                 sites.extend(describe_sites(found, vaults, addresses))
             except _sites.NotUnderstood as exc:
                 unreadable.append(f"The configuration of {name} has {exc}.")
+            except OSError as exc:
+                unreadable.append(
+                    f"The configuration of {name} has a file that cannot be read: {exc.filename} ({exc.strerror})."
+                )
     for vault in vaults:
         own = [site for site in sites if site["vault"] == vault["name"]]
         vault["layout"] = layout_in_use(vault, own)
@@ -590,11 +595,16 @@ def _own_addresses(table: str = "/proc/net/fib_trie") -> t.Set[str]:
 
 
 def read_files(pattern: str) -> t.List[t.Tuple[str, str]]:
-    """Files by path or pattern, in order; what cannot be read is left out."""
-    result = []
-    for path in sorted(glob.glob(pattern)):
-        with contextlib.suppress(OSError):
-            if os.path.isfile(path) and os.path.getsize(path) <= _LARGEST_FILE:
-                with open(path, encoding="utf-8", errors="replace") as stream:
-                    result.append((path, stream.read()))
-    return result
+    """Files by path or pattern, in order, without directories. Raises OSError, which names the file."""
+    paths = [path for path in sorted(glob.glob(pattern)) if not os.path.isdir(path)]
+    return [(path, _read(path)) for path in paths]
+
+
+def _read(path: str) -> str:
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(errno.EINVAL, "no regular file", path)  # opening a named pipe would wait for ever
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        text = stream.read(_LARGEST_FILE + 1)
+    if len(text) > _LARGEST_FILE:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
+    return text

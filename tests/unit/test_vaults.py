@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +205,32 @@ def test_a_broken_configuration_is_reported(data: Path, site: Path) -> None:
     (site / "etc/nginx/nginx.conf").write_text("http {", encoding="utf-8")
     found = _vaults.gather(Engine(container(data)), NGINX_122, str(site))
     assert found["unreadable"] == ["The configuration of nginx has a brace that is not closed."]
+    assert len(found["vaults"]) == 1
+
+
+def _too_large(path: Path) -> None:
+    path.write_text("#" * (1024 * 1024 + 1), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.symlink_to("nowhere"), "No such file or directory"),
+        (os.mkfifo, "no regular file"),
+        (_too_large, "File too large"),
+    ],
+    ids=["dangling link", "named pipe", "too large"],
+)
+def test_a_file_that_cannot_be_read_is_reported(
+    make: Callable[[Path], None], reason: str, data: Path, site: Path
+) -> None:
+    """It could hold the very site that matters, and a report without it would look complete."""
+    (site / "etc/nginx/nginx.conf").write_text("http { include /etc/nginx/more/*.conf; }", encoding="utf-8")
+    (site / "etc/nginx/more").mkdir()
+    path = site / "etc/nginx/more/site.conf"
+    make(path)
+    found = _vaults.gather(Engine(container(data)), NGINX_122, str(site))
+    assert found["unreadable"] == [f"The configuration of nginx has a file that cannot be read: {path} ({reason})."]
     assert len(found["vaults"]) == 1
 
 
