@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from playbook import lab_facts
 from soak_lane import TOKENS, Lane
+from soundness import unfinished
 
 Act = Callable[[Lane], str]
 
@@ -98,9 +99,12 @@ def backups(draw: random.Random, number: int) -> Act:
             pass  # some more items, which the archive has all of
         lane.succeed("backup")
         lane.kill("restore", draw, vaultwarden_backup_restore_from="newest")
+        # After its server has started it is for the operator to say whether it stays.
+        if any(place.endswith((" at starting", " at started")) for place in unfinished(lane.host)):
+            lane.succeed("restore", vaultwarden_backup_unfinished=draw.choice(("keep", "undo")))
         lane.succeed("restore", vaultwarden_backup_restore_from="newest")
-        # The data from before is kept on purpose.
-        lane.host.check_output("rm -r /var/lib/vaultwarden.before-restore-*")
+        # The data from before is kept on purpose, and so is that of an undone restore.
+        lane.host.check_output("rm -rf /var/lib/vaultwarden.before-restore-* /var/lib/vaultwarden.failed-restore-*")
         lane.sound()
         return what
 

@@ -20,11 +20,11 @@ LEFT = (
     "/var/lib/vaultwarden* /run/vaultwire /tmp -xdev \\( -name '.vaultwire-*' -o -name '.ansible_tmp*' "
     "-o -name 'ansible_*' -o -name '*.vaultwire-new' -o -name '*.new' -o -name '*.next' -o -name '*.old' "
     "-o -name '*.tmp' -o -name '.making-*' -o -name '*.restoring-*' -o -name '*.before-restore-*' "
-    "-o -path '/var/lib/vaultwire/moves/*' -o -path '/run/vaultwire/*' \\) 2>/dev/null || true"
+    "-o -name '*.failed-restore-*' -o -path '/var/lib/vaultwire/moves/*' -o -path '/run/vaultwire/*' \\) 2>/dev/null || true"
 )
 JOURNALS = {
     "/var/lib/vaultwire/upgrades/vaultwarden/journal.json": ("committed", "rolled_back"),
-    "/var/backups/vaultwarden/.restore-vaultwarden.json": ("done",),
+    "/var/lib/vaultwire/upgrades/vaultwarden/.restore-vaultwarden.json": ("done",),
 }
 
 
@@ -49,6 +49,12 @@ def left_behind(host: Host, vault: Vault) -> list[str]:
     found: list[str] = host.check_output(LEFT).splitlines()
     containers = host.check_output("docker ps -a --format '{{.Names}}'").split()
     found += [f"container {name}" for name in containers if name != vault.container]
+    return found + unfinished(host)
+
+
+def unfinished(host: Host) -> list[str]:
+    """The journals that have not come to rest, each with its step."""
+    found = []
     for path, final in JOURNALS.items():
         shown = host.run("cat %s", path)
         if shown.rc == 0 and json.loads(shown.stdout)["step"] not in final:

@@ -4,6 +4,8 @@
 
 The archive is unpacked and checked beside the data before anything stops. Then the server is stopped, its data moved
 aside, the new data moved in, and the server started. Moves stay on one file system, so they take no time and no space.
+Once a server has run on data, that data is never removed: an undo keeps it aside, and a restore that was cut off after
+its server had started is ended only by the operator's word.
 Linux, Python 3.8 and later, no Ansible imports.
 """
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import errno
 import json
 import os
 import shutil
@@ -41,7 +44,9 @@ from ._swap import Engine, SwapError, wait_alive
 STEPS = ("staged", "stopping", "emptying", "filling", "starting", "started")
 DONE = "done"
 
-ASIDE, STAGING = ".before-restore-", ".restoring-"
+ASIDE, STAGING, FAILED = ".before-restore-", ".restoring-", ".failed-restore-"
+#: Steps from which on a server may have run on the restored data.
+SERVED = ("starting", "started")
 
 
 class RestoreError(Exception):
@@ -52,7 +57,9 @@ class RestoreError(Exception):
 class Record:
     """One restore, as the journal holds it. ``aside`` keeps the old data, ``staging`` the unpacked archive.
 
-    ``owner``: user and group of the data folder before, ``new_owner`` after.
+    ``owner``: user and group of the data directory before, ``new_owner`` after. ``failed`` keeps what an undo finds
+    that is not the old data. ``served``: whether a server was started on the restored data. ``old``: device and inode
+    of each entry of the old data, by its name. ``begun``: when, in UTC.
     """
 
     container: str
@@ -63,8 +70,22 @@ class Record:
     timeout: float
     owner: t.List[int]
     new_owner: t.List[int]
+    failed: str = ""
     was_running: bool = False
+    served: bool = True
+    old: t.Dict[str, t.List[int]] = dataclasses.field(default_factory=dict)
+    archive: str = ""
+    begun: str = ""
     step: str = "staged"
+
+    def __post_init__(self) -> None:
+        # A journal of an earlier release names no place for it.
+        self.failed = self.failed or self.aside.replace(ASIDE, FAILED)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether users may have written to the restored data, and nobody has said yet that it stays."""
+        return self.step in SERVED and self.served
 
 
 class Journal:
@@ -96,6 +117,38 @@ class Journal:
             os.fsync(stream.fileno())
         os.replace(temporary, self.path)
         sync_directory(os.path.dirname(self.path))
+
+
+def unfinished(directory: str, container: str) -> str:
+    """What a restore of a container that has not come to rest means, as a sentence; empty where there is none.
+
+    Raises RestoreError for a journal that cannot be read.
+    """
+    record = Journal(directory, container).read() if directory else None
+    if record is None or record.step == DONE:
+        return ""
+    if record.undecided:
+        return undecided(record)
+    return (
+        f"A restore of {container} was cut off at the step {record.step}{_since(record)}: its data from before is in "
+        f"{record.aside} or {record.data_dir}. Run playbooks/restore.yml, which puts it back before it does anything "
+        f"else. Until then {record.data_dir} may be empty, and a server on it would serve an empty vault."
+    )
+
+
+def undecided(record: Record) -> str:
+    """The two ways to end a restore whose server has started, as sentences."""
+    return (
+        f"A restore of {record.container}{_since(record)} was cut off after its server had started on the restored "
+        f"data, so users may have written to it since. Run playbooks/restore.yml with -e "
+        f"vaultwarden_backup_unfinished=keep to keep the restored data and all that was written, or with "
+        f"=undo to return to the data from before in {record.aside}; what was written since is then kept in "
+        f"{record.failed}."
+    )
+
+
+def _since(record: Record) -> str:
+    return f" (begun {record.begun})" if record.begun else ""
 
 
 # Refusals, before anything changes
@@ -148,6 +201,17 @@ def neighbour(data_dir: str, kind: str, stamp: str) -> str:
     return f"{data_dir}{kind}{stamp}"
 
 
+def require_plain_data(data_dir: str) -> None:
+    """Refuse data with a file system of its own below it, which cannot be moved aside. Raises RestoreError."""
+    entries = sorted(os.listdir(data_dir)) if os.path.isdir(data_dir) else []
+    mounts = [path for path in (os.path.join(data_dir, name) for name in entries) if os.path.ismount(path)]
+    if mounts:
+        raise RestoreError(
+            f"{', '.join(mounts)} is a file system of its own inside the data, which cannot be moved aside. Unmount "
+            f"it, or restore by hand. Nothing has been restored."
+        )
+
+
 def require_space(manifest: Manifest, data_dir: str) -> None:
     """The old data is kept, so the new data needs room of its own."""
     place = data_dir
@@ -185,6 +249,8 @@ def unpack(archive: str, target: str, uid: int, gid: int) -> Manifest:
         raise BackupError(
             f"The archive {archive} cannot be used: its {MANIFEST} and its database name other migrations."
         )
+    for place, __, ___ in os.walk(target):
+        sync_directory(place)
     return manifest
 
 
@@ -202,7 +268,15 @@ def _sweep(data_dir: str) -> None:
     for folder, prefix in ((os.path.dirname(data_dir), os.path.basename(data_dir) + STAGING), (data_dir, STAGING)):
         for name in os.listdir(folder) if os.path.isdir(folder) else []:
             if name.startswith(prefix):
-                shutil.rmtree(os.path.join(folder, name))
+                _remove(os.path.join(folder, name))
+
+
+def _remove(path: str) -> None:
+    """Remove a directory with all that it holds; of anything else, links among it, the entry alone."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        os.unlink(path)
 
 
 # The restore itself
@@ -219,8 +293,11 @@ class Restore:
         self.record.step = name
         self.journal.write(self.record)
 
-    def forward(self) -> None:
-        """Swap the data and start the server. Whatever goes wrong is undone before this raises RestoreError."""
+    def forward(self, unpack_now: t.Callable[[], object]) -> None:
+        """Swap the data and start the server. Whatever goes wrong is undone before this raises RestoreError.
+
+        ``unpack_now`` fills ``staging`` once the server is stopped, where that was not done before.
+        """
         record = self.record
         try:
             self.step("staged")
@@ -229,13 +306,18 @@ class Restore:
             self.step("stopping")
             if record.was_running:
                 self.engine.call("stop", "--time", "30", record.container)
+            unpack_now()
+            record.old = _identities(record.data_dir)
             os.mkdir(record.aside, 0o700)
+            sync_directory(os.path.dirname(record.aside))
             self.step("emptying")
             _move_all(record.data_dir, record.aside)
             self.step("filling")
             _move_all(record.staging, record.data_dir)
             os.rmdir(record.staging)
             os.chown(record.data_dir, *record.new_owner)
+            # Before the server can have written anything: from here on its data is kept, whatever happens.
+            record.served = found is not None
             self.step("starting")
             if found:
                 self.engine.call("start", record.container)
@@ -243,7 +325,8 @@ class Restore:
         except Exception as exc:
             # What nobody expects is undone as well, since the server is down. Its own text may quote a secret.
             self._undo_after(exc, _told(exc, f"the step {record.step}"))
-        self.step("started")
+        # Without a server nothing is left to be proven, nor to be undone.
+        self.step("started" if found else DONE)
 
     def _undo_after(self, cause: Exception, told: str) -> t.NoReturn:
         try:
@@ -254,7 +337,17 @@ class Restore:
                 f"{_told(exc, f'undoing the step {self.record.step}')} The old data is in "
                 f"{self.record.data_dir} or {self.record.aside}."
             ) from cause
-        raise RestoreError(f"The restore failed and was undone, the old data is in place again: {told}") from cause
+        raise RestoreError(
+            f"The restore failed and was undone, the old data is in place again: {told} {self.kept()}".rstrip()
+        ) from cause
+
+    def kept(self) -> str:
+        """Where an undo has put data that is not the old one, as a sentence; empty where there was none."""
+        if not os.path.isdir(self.record.failed):
+            return ""
+        return (
+            f"What was in the data directory meanwhile is kept in {self.record.failed}; remove it if nobody misses it."
+        )
 
     def back(self) -> None:
         """Undo whatever the journal says was begun, and start the server on its old data. Can be repeated."""
@@ -264,36 +357,75 @@ class Restore:
         found = self.engine.inspect(record.container)
         if found and found["State"]["Running"] and record.step not in ("staged", "stopping"):
             self.engine.call("stop", "--time", "30", record.container)
-        if record.step in ("filling", "starting", "started", "clearing"):
+        if record.step in ("filling", *SERVED, "clearing"):
             self.step("clearing")
-            os.makedirs(record.staging, mode=0o700, exist_ok=True)
-            _move_all(record.data_dir, record.staging)
+            self._set_aside(record.failed if record.served else record.staging, strangers=False)
         if record.step in ("emptying", "clearing", "returning"):
+            # A server that something started on the emptied directory has made files there, a -wal of its own among
+            # them, which would be played back into the old database.
+            self._set_aside(record.failed, strangers=True)
             self.step("returning")
             _move_all(record.aside, record.data_dir)
         os.chown(record.data_dir, *record.owner)
         with contextlib.suppress(FileNotFoundError):
             os.rmdir(record.aside)
-        shutil.rmtree(record.staging, ignore_errors=True)  # a copy of what the archive holds
+        if os.path.lexists(record.staging):
+            _remove(record.staging)  # a copy of what the archive holds, on which no server has run
         if found and record.was_running:
             self.engine.call("start", record.container)
             wait_alive(self.engine, record.container, record.url, record.timeout)
         self.step(DONE)
 
+    def _set_aside(self, target: str, strangers: bool) -> None:
+        """Move what is in the data directory to ``target``: all of it, or what is not of the old data."""
+        record = self.record
+        names = [
+            name
+            for name, identity in _identities(record.data_dir).items()
+            if not strangers or record.old.get(name) != identity
+        ]
+        if not names:
+            return
+        while any(os.path.lexists(os.path.join(target, name)) for name in names):
+            target += "-again"  # a server was started once more, after an undo that was cut off
+        os.makedirs(target, mode=0o700, exist_ok=True)
+        sync_directory(os.path.dirname(target))
+        _move(names, record.data_dir, target)
+
 
 def _told(exc: Exception, step: str) -> str:
     """What may be said of a failure: of one that nobody expects, its own text may quote a secret."""
-    known = isinstance(exc, (SwapError, OSError))
+    known = isinstance(exc, (SwapError, BackupError, OSError))
     text = str(exc if known else InternalError(exc, step, "The restore"))
     return text if text.endswith((".", "?")) else f"{text}."
 
 
+def _entries(folder: str) -> t.List[str]:
+    """The names in a directory, but for the directories of restores."""
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return [name for name in names if not name.startswith((ASIDE, STAGING, FAILED))]
+
+
+def _identities(folder: str) -> t.Dict[str, t.List[int]]:
+    """Device and inode of each entry of a directory, by its name: a file of the same name is not the same file."""
+    found = ((name, os.lstat(os.path.join(folder, name))) for name in _entries(folder))
+    return {name: [status.st_dev, status.st_ino] for name, status in found}
+
+
 def _move_all(source: str, target: str) -> None:
-    """Move every entry of a folder into another on the same file system, but for the folders of restores."""
-    for name in sorted(os.listdir(source)) if os.path.isdir(source) else []:
-        if not name.startswith((ASIDE, STAGING)):
-            os.rename(os.path.join(source, name), os.path.join(target, name))
-    sync_directory(target)
+    """Move every entry of a directory into another on the same file system, but for the directories of restores."""
+    _move(_entries(source), source, target)
+
+
+def _move(names: t.Iterable[str], source: str, target: str) -> None:
+    for name in names:
+        place = os.path.join(target, name)
+        if os.path.lexists(place):
+            raise OSError(errno.EEXIST, os.strerror(errno.EEXIST), place)  # a rename would remove what is there
+        os.rename(os.path.join(source, name), place)
+    for folder in (target, source):
+        if os.path.isdir(folder):
+            sync_directory(folder)
 
 
 class Wanted(t.NamedTuple):
@@ -308,25 +440,35 @@ class Wanted(t.NamedTuple):
     gid: int
     url: str
     timeout: float
+    journal: str
 
 
-def check(wanted: Wanted, engine: Engine) -> Manifest:
-    """Everything that can be refused before anything changes. Raises BackupError or RestoreError."""
-    manifest = read_archive(wanted.archive)
+def check(wanted: Wanted, engine: Engine, manifest: t.Optional[Manifest] = None) -> Manifest:
+    """Everything that can be refused before anything changes. Raises BackupError or RestoreError.
+
+    ``manifest``: that of the archive, where it has been read.
+    """
+    manifest = manifest or read_archive(wanted.archive)
     # Without a container the present database may be of any release, and says nothing of the one to come.
     schema = current_schema(wanted.data_dir) if engine.inspect(wanted.container) else None
     problem = newer_problem(manifest, wanted.version, schema)
     if problem:
         raise RestoreError(f"{problem} Nothing has been restored.")
+    require_plain_data(wanted.data_dir)
     require_space(manifest, wanted.data_dir)
     return manifest
 
 
 def recover(engine: Engine, journal: Journal) -> bool:
-    """Undo a restore that was cut off before its server answered; say whether there was one."""
+    """Undo a restore that was cut off before its server was started; say whether there was one.
+
+    Raises RestoreError for one whose server was started: what users have written since is not undone unasked.
+    """
     record = journal.read()
-    if record is None or record.step in (DONE, "started"):
+    if record is None or record.step == DONE:
         return False
+    if record.undecided:
+        raise RestoreError(f"{undecided(record)} Nothing has been restored.")
     try:
         Restore(engine, journal, record).back()
     except Exception as exc:
@@ -339,49 +481,78 @@ def recover(engine: Engine, journal: Journal) -> bool:
 
 def restore(wanted: Wanted, run: Run) -> t.Tuple[Manifest, Record]:
     """Put the archive's data in place and start the server. The caller proves it, then commits or undoes."""
-    engine, journal = Engine(run), Journal(wanted.directory, wanted.container)
+    engine, journal = Engine(run), Journal(wanted.journal, wanted.container)
+    # The archive is judged before an earlier restore is undone for its sake.
+    manifest = read_archive(wanted.archive)
     recover(engine, journal)
-    _sweep(wanted.data_dir)
-    check(wanted, engine)
+    try:
+        _sweep(wanted.data_dir)
+    except OSError as exc:
+        raise RestoreError(
+            f"What an earlier restore has left cannot be removed: {exc}. Nothing has been restored."
+        ) from exc
+    check(wanted, engine, manifest)
     if not os.path.isdir(wanted.data_dir):
         os.makedirs(os.path.dirname(wanted.data_dir), mode=0o755, exist_ok=True)
         os.mkdir(wanted.data_dir, 0o700)
     status = os.stat(wanted.data_dir)
-    stamp = datetime.datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    now = datetime.datetime.now(UTC)
+    stamp = now.strftime("%Y%m%dT%H%M%SZ")
     record = Record(
         container=wanted.container,
         data_dir=wanted.data_dir,
         aside=neighbour(wanted.data_dir, ASIDE, stamp),
         staging=neighbour(wanted.data_dir, STAGING, stamp),
+        failed=neighbour(wanted.data_dir, FAILED, stamp),
         url=wanted.url,
         timeout=wanted.timeout,
         owner=[status.st_uid, status.st_gid],
         new_owner=[wanted.uid, wanted.gid],
+        served=False,
+        archive=wanted.archive,
+        begun=now.strftime("%Y-%m-%d %H:%M UTC"),
     )
-    try:
-        manifest = unpack(wanted.archive, record.staging, wanted.uid, wanted.gid)
-    except (BackupError, OSError) as exc:
-        shutil.rmtree(record.staging, ignore_errors=True)
-        raise RestoreError(f"{exc} Nothing has been restored.") from exc
-    Restore(engine, journal, record).forward()
+
+    def fill() -> None:
+        unpack(wanted.archive, record.staging, wanted.uid, wanted.gid)
+
+    # Inside the data the server owns the directory above, and could put its own in the place of what root unpacks.
+    late = os.path.dirname(record.staging) == wanted.data_dir
+    if not late:
+        try:
+            fill()
+        except (BackupError, OSError) as exc:
+            shutil.rmtree(record.staging, ignore_errors=True)
+            raise RestoreError(f"{exc} Nothing has been restored.") from exc
+    Restore(engine, journal, record).forward(fill if late else lambda: None)
     return manifest, record
 
 
-def conclude(wanted_step: t.Literal["committed", "undone"], directory: str, container: str, run: Run) -> bool:
-    """End a restore whose server has answered: keep it, or put the old data back. Says whether there was one."""
+def conclude(
+    wanted_step: t.Literal["committed", "undone"], directory: str, container: str, run: Run
+) -> t.Tuple[bool, str]:
+    """End a restore whose server has started: keep it, or put the old data back.
+
+    Returns whether there was one, and where other data than that in place is kept, as a sentence.
+    """
     engine, journal = Engine(run), Journal(directory, container)
     record = journal.read()
     if record is None or record.step == DONE:
-        return False
-    unfinished = Restore(engine, journal, record)
+        return False, ""
+    begun = Restore(engine, journal, record)
     if wanted_step == "committed":
-        unfinished.step(DONE)
-        return True
+        if not record.undecided:
+            raise RestoreError(
+                f"The restore of {container} was cut off at the step {record.step}, before its server started, so "
+                f"there is nothing to keep. Run playbooks/restore.yml, which puts the old data back first."
+            )
+        begun.step(DONE)
+        return True, f"The data from before is in {record.aside}."
     try:
-        unfinished.back()
+        begun.back()
     except Exception as exc:
         told = _told(exc, f"undoing the step {record.step}")
         raise RestoreError(
             f"The old data could not be put back: {told} It is in {record.data_dir} or {record.aside}."
         ) from exc
-    return True
+    return True, begun.kept()

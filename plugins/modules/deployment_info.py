@@ -106,6 +106,12 @@ internal_error:
       description: File, line and function in which it was raised.
       type: str
   sample: {exception: KeyError, step: "the part container", where: "_host.py:153 container_info"}
+unfinished_restore:
+  description: >-
+    What a restore means that was cut off and has a journal in O(swap_directory), with the way to end it; empty where
+    there is none.
+  returned: always
+  type: str
 unfinished_swap:
   description: Whether a swap of containers was cut off, or still lacks its proof.
   returned: always
@@ -256,6 +262,7 @@ from ansible_collections.vaultwire.stack.plugins.module_utils import (
     _host,
     _host_findings,
     _internal,
+    _restore,
     _swap,
     _vaults,
 )
@@ -324,11 +331,11 @@ def _unfinished_moves() -> t.List[t.Tuple[str, str]]:
 
 def _part(name: str) -> t.ContextManager[None]:
     """A part of the look, by whose name an error of the look itself is told."""
-    return _internal.named(f"the part {name}", (_swap.SwapError,))
+    return _internal.named(f"the part {name}", (_swap.SwapError, _restore.RestoreError))
 
 
 def look(module: AnsibleModule) -> t.Dict[str, t.Any]:
-    """Everything, part by part. Raises SwapError for a journal that cannot be read."""
+    """Everything, part by part. Raises SwapError or RestoreError for a journal that cannot be read."""
     params = module.params
     with _part("packages"):
         unfinished_packages = _host.unfinished_packages()
@@ -344,6 +351,8 @@ def look(module: AnsibleModule) -> t.Dict[str, t.Any]:
         own = _held_ports(container)
     with _part("swap"):
         unfinished = bool(params["swap_directory"]) and _swap.is_unfinished(params["swap_directory"])
+    with _part("restore"):
+        unfinished_restore = _restore.unfinished(params["swap_directory"], params["container"])
     with _part("proxies"):
         proxies = _host.proxies_info(_commands.limited(module.run_command), sockets)
     with _part("sites of this collection"):
@@ -360,6 +369,7 @@ def look(module: AnsibleModule) -> t.Dict[str, t.Any]:
         authority = _authority(params["authority_directory"])
     return {
         "unfinished_swap": unfinished,
+        "unfinished_restore": unfinished_restore,
         "engine": engine,
         "container": container,
         "proxies": proxies,
@@ -382,7 +392,7 @@ def main() -> None:
     with _internal.reported(module, "deployment_info"):
         try:
             found = look(module)
-        except _swap.SwapError as exc:
+        except (_swap.SwapError, _restore.RestoreError) as exc:
             module.fail_json(msg=str(exc))
         module.exit_json(changed=False, **found)
 

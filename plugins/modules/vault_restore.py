@@ -16,7 +16,10 @@ description:
   - Unpacks beside the data, stops the server, moves the present data aside, moves the new data in, starts the server
     and waits until it answers. A failure, also one that cut an earlier run off, puts the old data back and starts it.
   - The old data stays in C(<data_dir>.before-restore-<time>), or inside O(data_dir) where that is a file system by
-    itself. It is never deleted.
+    itself. It is never deleted. Nor is data that a server has run on - an undo keeps it in
+    C(<data_dir>.failed-restore-<time>).
+  - A restore that was cut off after its server had started is not undone by the next one, which is refused and names
+    both ways to end it, O(state=committed) and O(state=undone).
 author:
   - vaultwire contributors (@vaultwire)
 options:
@@ -56,6 +59,12 @@ options:
     description: Group that the data is to belong to.
     type: int
     default: 10080
+  journal_directory:
+    description: >-
+      Directory of the journal, that of the archives where it is empty. The playbooks give that of the server's
+      upgrades, so that all of them see unfinished work.
+    type: str
+    default: ""
   server_url:
     description: Where the server itself answers.
     type: str
@@ -106,6 +115,10 @@ aside:
   description: Where the old data is; empty in check mode.
   returned: with O(state=restored)
   type: str
+kept:
+  description: Where data is kept that is not in use any more, as a sentence; empty where there is none.
+  returned: with O(state=committed) and O(state=undone)
+  type: str
 """
 
 import os
@@ -122,6 +135,7 @@ ARGUMENTS: t.Dict[str, t.Any] = {
     "container": {"type": "str", "default": "vaultwarden"},
     "data_dir": {"type": "path", "default": "/var/lib/vaultwarden"},
     "directory": {"type": "path", "default": "/var/backups/vaultwarden"},
+    "journal_directory": {"type": "str", "default": ""},
     "version": {"type": "str", "default": ""},
     "uid": {"type": "int", "default": 10080},
     "gid": {"type": "int", "default": 10080},
@@ -159,11 +173,13 @@ def restored(module: AnsibleModule) -> t.Dict[str, t.Any]:
         gid=params["gid"],
         url=params["server_url"],
         timeout=params["timeout"],
+        journal=_journal(params),
     )
     run = _backup.where_installed(_commands.limited(module.run_command, _commands.ACTION_SECONDS))
     if module.check_mode:
         manifest, aside = _restore.check(wanted, Engine(run)), ""
     else:
+        os.makedirs(wanted.journal, mode=0o700, exist_ok=True)
         with _backup.lock(params["directory"]):
             manifest, record = _restore.restore(wanted, run)
         aside = record.aside
@@ -181,11 +197,15 @@ def concluded(module: AnsibleModule) -> t.Dict[str, t.Any]:
     """Commit or undo."""
     params = module.params
     if module.check_mode or not os.path.isdir(params["directory"]):
-        return {"changed": False}
+        return {"changed": False, "kept": ""}
     run = _backup.where_installed(_commands.limited(module.run_command, _commands.ACTION_SECONDS))
     with _backup.lock(params["directory"]):
-        done = _restore.conclude(params["state"], params["directory"], params["container"], run)
-    return {"changed": done}
+        done, kept = _restore.conclude(params["state"], _journal(params), params["container"], run)
+    return {"changed": done, "kept": kept}
+
+
+def _journal(params: t.Mapping[str, t.Any]) -> str:
+    return str(params["journal_directory"] or params["directory"])
 
 
 def main() -> None:

@@ -112,6 +112,14 @@ class Place:
 
     def names(self) -> list[str]:
         """What lies beside the data, and in it, without what SQLite makes and removes."""
+        return [name for name in self._names() if ".failed-restore-" not in name]
+
+    def kept(self) -> list[str]:
+        """What undone restores have kept, without the time in its name."""
+        found = (re.sub(r".*[.]failed-restore-[^/]*", "", name) for name in self._names() if ".failed-restore-" in name)
+        return sorted(name.lstrip("/") for name in found if name)
+
+    def _names(self) -> list[str]:
         inside = (str(path.relative_to(self.root)) for path in (self.root / "lib").rglob("*"))
         return sorted(name for name in inside if not name.endswith(("-wal", "-shm")))
 
@@ -519,14 +527,18 @@ def test_a_damaged_journal_stops_a_restore(place: Place, docker: Docker) -> None
 
 
 def test_a_restore_that_was_not_proven_can_be_undone(place: Place, docker: Docker) -> None:
-    """Everything as it was, the attempt gone, the server on its old data."""
+    """Everything as it was, the server on its old data, and what it was told since is kept."""
     place.back_up()
     place.add("icon_cache/i", b"later")
     before = place.names()
     place.restore()
     assert place.names() != before
-    assert place.restore(state="undone")["changed"] is True
+    place.add("attachments/c/new", b"written since")
+    undone = place.restore(state="undone")
+    assert undone["changed"] is True
     assert place.names() == before
+    assert place.kept() == ["attachments", "attachments/c", "attachments/c/new", "db.sqlite3", "rsa_key.pem"]
+    assert f"kept in {place.data}.failed-restore-" in undone["kept"]
     assert (docker.running, docker.log) == (True, ["stop", "start", "stop", "start"])
 
 
@@ -581,7 +593,10 @@ def test_an_error_of_its_own_while_it_undoes_still_says_where_the_data_is(
 def test_a_restore_that_was_cut_off_is_undone_by_the_next(
     place: Place, docker: Docker, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """At every step, in the middle of the moves as well; then the next restore does its own."""
+    """At every step, in the middle of the moves as well; then the next restore does its own.
+
+    But for one that was cut off after its server had started, since users may have written since: it is refused.
+    """
     place.back_up()
     for name in ("icon_cache/i", "attachments/c/a", "sends/s/f"):
         place.add(name, b"later")
@@ -608,10 +623,116 @@ def test_a_restore_that_was_cut_off_is_undone_by_the_next(
         with pytest.raises(KeyboardInterrupt):
             place.restore()
     docker.starts = []
-    # The next one puts the old data back before it judges its own archive.
+    # An archive that is none undoes nothing.
+    cut_off = place.names()
+    (place.archives / "none.tar").write_bytes(b"none")
+    assert "cannot be used" in place.restore("none.tar")["msg"] and place.names() == cut_off
+    if step == "starting":
+        place.add("attachments/c/new", b"written since")
+        refused = place.restore()["msg"]
+        assert "vaultwarden_backup_unfinished=keep" in refused and "=undo" in refused
+        assert place.restore(state="undone")["changed"] is True
+        assert "attachments/c/new" in place.kept()
+    # The next one puts the old data back before it compares releases.
     assert "Nothing has been restored" in place.restore(version="1.28.1")["msg"]
     assert (place.names(), docker.running) == (before, True)
     assert "failed" not in place.restore()
+
+
+def cut_off_at(place: Place, monkeypatch: pytest.MonkeyPatch, step: str, announced: bool = True) -> None:
+    """Run a restore whose process ends when its journal has announced a step, or just before."""
+    real_write = _restore.Journal.write
+
+    def write(self: _restore.Journal, record: _restore.Record) -> None:
+        if announced or record.step != step:
+            real_write(self, record)
+        if record.step == step:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_restore.Journal, "write", write)
+        with pytest.raises(KeyboardInterrupt):
+            place.restore()
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_server_started_on_the_emptied_directory_leaves_nothing_beside_the_old_database(
+    place: Place, docker: Docker, monkeypatch: pytest.MonkeyPatch, announced: bool
+) -> None:
+    """Its -wal would be played back into the old database, and pass every check of it."""
+    place.database.executemany("INSERT INTO ciphers VALUES (?)", [(f"user-{number}",) for number in range(400)])
+    place.back_up()
+    place.database.close()
+    cut_off_at(place, monkeypatch, "filling", announced)
+    stranger = sqlite3.connect(place.data / "db.sqlite3", isolation_level=None)
+    stranger.execute("PRAGMA journal_mode = WAL")
+    stranger.execute("CREATE TABLE ciphers (uuid TEXT PRIMARY KEY)")
+    stranger.executemany("INSERT INTO ciphers VALUES (?)", [(f"stranger-{number}",) for number in range(300)])
+    assert (place.data / "db.sqlite3-wal").exists()
+    docker.running = True
+    assert place.restore(state="undone")["changed"] is True
+    stranger.close()
+    found = sqlite3.connect(place.data / "db.sqlite3").execute("SELECT count(*), min(uuid) FROM ciphers").fetchone()
+    assert found == (400, "user-0")
+
+
+@pytest.mark.parametrize("step", ["emptying", "filling", "starting", "started"])
+def test_unfinished_work_is_named(place: Place, docker: Docker, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    place.back_up()
+    assert _restore.unfinished(str(place.archives), NAME) == ""
+    cut_off_at(place, monkeypatch, step)
+    told = _restore.unfinished(str(place.archives), NAME)
+    assert "playbooks/restore.yml" in told and f"{place.data}.before-restore-" in told
+    assert ("vaultwarden_backup_unfinished=keep" in told) is (step in _restore.SERVED)
+    kept = place.restore(state="committed")
+    if step in _restore.SERVED:
+        assert kept["changed"] and "The data from before is in" in kept["kept"]
+    else:
+        assert "there is nothing to keep" in kept["msg"]
+        place.restore(state="undone")
+    assert _restore.unfinished(str(place.archives), NAME) == ""
+
+
+def test_a_link_in_the_place_of_an_unpacked_archive_is_removed_alone(place: Place, docker: Docker) -> None:
+    """The server can make one in its own directory."""
+    place.back_up()
+    other = place.root / "other"
+    other.mkdir()
+    (other / "file").touch()
+    (place.data / ".restoring-x").symlink_to(other)
+    assert place.restore()["changed"] is True
+    assert (other / "file").exists() and not (place.data / ".restoring-x").is_symlink()
+
+
+def test_an_archive_is_unpacked_inside_the_data_only_after_the_stop(
+    place: Place, docker: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server owns the directory above, and could put links in the place of what root unpacks."""
+    place.back_up()
+    states: list[bool] = []
+    real = _restore.unpack
+
+    def unpack(*arguments: Any) -> Any:
+        states.append(docker.running)
+        return real(*arguments)
+
+    monkeypatch.setattr(_restore, "unpack", unpack)
+    place.restore()
+    assert states == [True]
+    place.restore(state="committed")
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(place.data))
+    assert "failed" not in place.restore()
+    assert states == [True, False]
+
+
+def test_data_with_a_file_system_inside_is_refused_before_the_stop(
+    place: Place, docker: Docker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.add("attachments/c/a")
+    place.back_up()
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(place.data / "attachments"))
+    assert "attachments is a file system of its own" in place.restore()["msg"]
+    assert docker.log == []
 
 
 def test_migrations_that_the_present_server_does_not_have_are_refused(place: Place, docker: Docker) -> None:
@@ -711,5 +832,6 @@ def test_a_data_folder_that_is_a_file_system_keeps_everything_inside(
     assert first.parent == place.data
     assert first.name.startswith(".before-restore-")
     first.rename(place.data / ".before-restore-earlier")
+    place.restore(state="committed")
     place.restore()
     assert (place.data / ".before-restore-earlier" / "db.sqlite3").exists()

@@ -296,7 +296,7 @@ def test_a_role_says_that_nothing_has_been_changed_only_as_a_preflight(role: str
 def test_every_host_is_checked_for_a_role_before_any_role_acts(name: str) -> None:
     """What a role can refuse of a host comes in a task of its own, in front of whatever changes something."""
     text = (ROOT / "playbooks" / f"{name}.yml").read_text(encoding="utf-8")
-    acting = re.search(r"^  roles:$|^  tasks:\n    - name: (Put|Upgrade)|^- name: Deploy", text[10:], re.M)
+    acting = re.search(r"^  roles:$|^  tasks:\n    - name: (End|Put|Upgrade)|^- name: Deploy", text[10:], re.M)
     assert acting
     before = text[: acting.start() + 10]
     for role in ("container_engine", "vaultwarden", "reverse_proxy", "fail2ban"):
