@@ -20,7 +20,8 @@ LEFT = (
     "/var/lib/vaultwarden* /run/vaultwire /tmp -xdev \\( -name '.vaultwire-*' -o -name '.ansible_tmp*' "
     "-o -name 'ansible_*' -o -name '*.vaultwire-new' -o -name '*.new' -o -name '*.next' -o -name '*.old' "
     "-o -name '*.tmp' -o -name '.making-*' -o -name '*.restoring-*' -o -name '*.before-restore-*' "
-    "-o -name '*.failed-restore-*' -o -path '/var/lib/vaultwire/moves/*' -o -path '/run/vaultwire/*' \\) 2>/dev/null || true"
+    "-o -name '*.failed-restore-*' -o -path '/var/lib/vaultwire/moves/*' -o -path '/run/vaultwire/*' \\) "
+    "2>/dev/null || true"
 )
 JOURNALS = {
     "/var/lib/vaultwire/upgrades/vaultwarden/journal.json": ("committed", "rolled_back"),

@@ -123,7 +123,10 @@ def test_a_restore_brings_back_what_the_backup_had(
 def test_a_failure_brings_the_old_data_back(
     host: Host, vault: Vault, account: Account, run_playbook: Playbook, tmp_path: Path
 ) -> None:
-    """A server that refuses its start on one host, one that cannot be proven on the other; nothing of it is left."""
+    """A server that refuses its start on one host, one that cannot be proven on the other.
+
+    Nothing of it is left but the data that the server was started on, which is named.
+    """
     path = fire(host, vault)
     variables = {"vaultwarden_backup_restore_from": path}
     if vault.legacy:
@@ -139,6 +142,9 @@ def test_a_failure_brings_the_old_data_back(
     assert "was undone" in done.stdout
     assert reason in done.stdout.lower()
     assert items(vault, account) == before
+    kept = host.check_output(f"ls -1d '{data_dir(vault)}'.failed-restore-*")
+    assert kept in done.stdout and host.file(f"{kept}/db.sqlite3").exists
+    host.check_output("rm -r %s", kept)
     assert host.check_output(f"ls -1a '{data_dir(vault)}/..'") == names
     assert not host.file(f"{data_dir(vault)}/config.json").exists
 

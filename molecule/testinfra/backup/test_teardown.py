@@ -3,12 +3,20 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from backups import Playbook, archives, data_dir, fire, items
 from testinfra.host import Host
 from vault import Account, Vault
 
 UPGRADES = "/var/lib/vaultwire/upgrades/vault.one"
+#: The journal of an upgrade that has come to rest.
+COMMITTED = {
+    "name": "vault.one", "old_id": "old", "new_id": "new", "source": "1.36.0", "target": "1.37.2",
+    "data_dir": "/srv/vault data/data", "folder": f"{UPGRADES}/copy", "uid": 2001, "gid": 2002,
+    "old_url": "", "new_url": "", "timeout": 60, "step": "committed",
+}  # fmt: skip
 OTHER_SITE = "server { listen 8099; location / { return 200 'other site'; } }"
 
 
@@ -36,7 +44,8 @@ def test_everything_goes_but_the_data_and_other_sites(
     fire(host, modern)
     before = items(modern, account)
     # As an upgrade leaves it; the copy is data, the journal is not.
-    host.check_output(f"mkdir -p {UPGRADES}/copy/data && touch {UPGRADES}/journal.json {UPGRADES}/lock")
+    host.check_output(f"mkdir -p {UPGRADES}/copy/data && touch {UPGRADES}/lock")
+    host.check_output("echo %s > %s", json.dumps(COMMITTED), f"{UPGRADES}/journal.json")
     done = run_playbook("teardown")
     assert done.returncode == 0, done.stdout
     assert host.run("docker container inspect %s", modern.container).rc != 0
@@ -44,12 +53,16 @@ def test_everything_goes_but_the_data_and_other_sites(
     for path in (
         "/etc/nginx/conf.d/vaultwire-vaultwarden.conf",
         "/etc/vaultwarden",
-        "/etc/vaultwire",
         "/usr/local/lib/vaultwire",
         f"/etc/systemd/system/vaultwire-backup-{modern.container}.timer",
         f"/etc/systemd/system/vaultwire-backup-{modern.container}.service",
     ):
         assert not host.file(path).exists, path
+    # The authority is data: clients have imported it.
+    assert host.check_output("find /etc/vaultwire -type f | sort").split() == [
+        "/etc/vaultwire/tls/ca.key",
+        "/etc/vaultwire/tls/ca.pem",
+    ]
     assert host.check_output("curl -s http://127.0.0.1:8099/") == "other site"
     assert host.socket("tcp://0.0.0.0:443").is_listening is False
     assert host.file(f"{data_dir(modern)}/db.sqlite3").exists
@@ -58,9 +71,13 @@ def test_everything_goes_but_the_data_and_other_sites(
     host.check_output(f"rm -r {UPGRADES}/copy")
     _leaves_a_foreign_container(host, modern, run_playbook)
     assert not host.file("/var/lib/vaultwire").exists
+    # As on another host: the archive alone has it.
+    host.check_output("rm -r /etc/vaultwire")
     restored = run_playbook("restore", vaultwarden_backup_restore_from="newest")
     assert restored.returncode == 0, restored.stdout
-    modern.ca_file.write_text(host.file("/etc/vaultwire/tls/ca.pem").content_string, encoding="ascii")
+    assert "The internal authority of the archive is back in /etc/vaultwire/tls" in restored.stdout
+    assert host.file("/etc/vaultwire/tls/ca.pem").content_string == modern.ca_file.read_text(encoding="ascii")
+    assert host.file("/etc/vaultwire/tls/ca.key").mode == 0o600
     assert items(modern, account) == before
 
 
