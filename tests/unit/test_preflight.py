@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 STATE: dict[str, Any] = {
     "engine": {"installed": False, "running": False}, "container": {"exists": False}, "proxies": {}, "folders": [],
-    "port_conflicts": [], "unfinished_swap": False, "unfinished_restore": "", "own_sites": [], "unfinished_packages": [],
+    "port_conflicts": [], "unfinished_swap": False, "unfinished_restore": "", "own_sites": [],
+    "unfinished_packages": [],
 }  # fmt: skip
 
 
