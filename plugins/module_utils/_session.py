@@ -120,7 +120,7 @@ def _within(prelogin: t.Any, name: str, allowed: range, default: int) -> int:
     if value is None:
         return default
     # True is an int, too.
-    if type(value) is not int or value not in allowed:
+    if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
         raise LiveUpdateError(
             f"The server asks for {name} {shown(repr(value), 40)}, and {allowed.start} to {allowed.stop - 1} is what "
             f"an account can have. {_NOT_SENT}"
