@@ -110,6 +110,8 @@ class Journal:
 
     def write(self, record: Record) -> None:
         """Put the record on disk in one step, before what it announces is done."""
+        # Only now: a restore that is refused makes nothing on the host.
+        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
         temporary = f"{self.path}.new"
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as stream:
             json.dump(dataclasses.asdict(record), stream, indent=1)

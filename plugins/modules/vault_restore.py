@@ -179,7 +179,6 @@ def restored(module: AnsibleModule) -> t.Dict[str, t.Any]:
     if module.check_mode:
         manifest, aside = _restore.check(wanted, Engine(run)), ""
     else:
-        os.makedirs(wanted.journal, mode=0o700, exist_ok=True)
         with _backup.lock(params["directory"]):
             manifest, record = _restore.restore(wanted, run)
         aside = record.aside
