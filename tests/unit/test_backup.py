@@ -693,6 +693,16 @@ def test_unfinished_work_is_named(place: Place, docker: Docker, monkeypatch: pyt
     assert _restore.unfinished(str(place.archives), NAME) == ""
 
 
+def test_a_refused_restore_makes_no_directory(place: Place, docker: Docker) -> None:
+    """The journal's is made when there is something to write down."""
+    place.back_up()
+    journal = place.root / "state" / "journal"
+    assert "from release 1.31.0" in place.restore(version="1.28.1", journal_directory=str(journal))["msg"]
+    assert not journal.parent.exists()
+    place.restore(journal_directory=str(journal))
+    assert (journal / f".restore-{NAME}.json").exists()
+
+
 def test_a_link_in_the_place_of_an_unpacked_archive_is_removed_alone(place: Place, docker: Docker) -> None:
     """The server can make one in its own directory."""
     place.back_up()
